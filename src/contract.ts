@@ -1,0 +1,178 @@
+/** The outer interface as types and names: what goes into a run, what comes out, and what is sent to it. Pure: workflows import it. */
+
+export const WORKFLOW_TYPE = 'offlineMigration';
+export const TASK_QUEUE = 'offline-migration';
+
+/** The steps of the runbook, in order (design: "The runbook"). */
+export const STEPS = [
+  'preflight',
+  'announce',
+  'maintenanceOn',
+  'fence',
+  'backup',
+  'approval',
+  'reset',
+  'deploySchema',
+  'migrate',
+  'verify',
+  'deploy',
+  'smoke',
+  'maintenanceOff',
+  'monitor',
+  'retireBackup',
+  'report',
+] as const;
+export type StepName = (typeof STEPS)[number];
+
+export type StepState = 'pending' | 'running' | 'waiting' | 'done' | 'failed' | 'undone' | 'skipped';
+
+export const OUTCOMES = [
+  'migrated',
+  'rehearsed',
+  'rolled-back',
+  'rejected',
+  'cancelled',
+  'refused',
+  'needs-operator',
+] as const;
+export type Outcome = (typeof OUTCOMES)[number];
+
+/** Input of the workflow: names a plan, never carries a URL, a command or SQL. */
+export interface MigrationInput {
+  plan: string;
+  requestedBy: string;
+  rehearse?: boolean;
+  checklist?: string[];
+}
+
+/** Payload of `approve` and `reject`. */
+export interface ApprovalPayload {
+  by: string;
+  fingerprint: string;
+  note?: string;
+}
+
+/** Payload of `confirm`: the answer to a manual smoke check. */
+export interface ConfirmPayload {
+  by: string;
+  check: string;
+  passed: boolean;
+  note?: string;
+}
+
+/** Payload of `retry`, `settle`, `retireBackup`. */
+export interface OperatorPayload {
+  by: string;
+  note?: string;
+}
+
+/** Payload of `rollBack`: after the point of no return only with `acceptLoss: true`. */
+export interface RollBackPayload extends OperatorPayload {
+  acceptLoss?: boolean;
+}
+
+export interface StepStatus {
+  name: StepName;
+  state: StepState;
+  /** ISO 8601, UTC; null until it happened. */
+  startedAt: string | null;
+  finishedAt: string | null;
+  rows: number | null;
+  rowsTotal: number | null;
+  bytes: number | null;
+  attempt: number;
+  error: string | null;
+}
+
+export interface BackupStatus {
+  database: string;
+  fingerprint: string;
+  tables: number;
+  rows: number;
+  bytes: number;
+}
+
+/** A table or column the mapping leaves behind; rows are rows of the table, or non-null values of the column. */
+export interface Dropped {
+  what: string;
+  rows: number;
+  reason: string;
+}
+
+/** Answer of the query `status`, and the result of the workflow. */
+export interface Status {
+  plan: string;
+  step: StepName;
+  outcome: Outcome | null;
+  parked: boolean;
+  live: boolean;
+  waitingFor: string | null;
+  nextAction: string;
+  startedAt: string;
+  downtimeMs: number;
+  predictedEnd: string | null;
+  backup: BackupStatus | null;
+  steps: StepStatus[];
+  dropped: Dropped[];
+  notes: string[];
+}
+
+/** One thing a person said to the run; kept for the report. */
+export interface Decision {
+  at: string;
+  by: string;
+  what: string;
+  note: string | null;
+}
+
+/** One table as the report shows it. */
+export interface TableReport {
+  table: string;
+  sourceRows: number | null;
+  targetRows: number | null;
+  /** How the target's rows came to be, e.g. `Organization (12) + User (2000)`. */
+  origin: string;
+}
+
+export interface CheckReport {
+  step: StepName;
+  name: string;
+  passed: boolean;
+  detail: string;
+  at: string;
+}
+
+/** Answer of the query `report`; also what the HTML page shows. */
+export interface Report {
+  workflowId: string;
+  runId: string;
+  requestedBy: string;
+  finishedAt: string | null;
+  checklist: string[];
+  status: Status;
+  decisions: Decision[];
+  tables: TableReport[];
+  checks: CheckReport[];
+}
+
+export const QUERIES = { status: 'status', report: 'report' } as const;
+
+/** Names that are both a signal and an update. */
+export const COMMANDS = [
+  'approve',
+  'reject',
+  'confirm',
+  'retry',
+  'settle',
+  'rollBack',
+  'retireBackup',
+] as const;
+export type CommandName = (typeof COMMANDS)[number];
+
+/** What a heartbeat of a long activity says: rows and bytes in flight, beyond those of finished parts. */
+export interface Heartbeat {
+  step: StepName;
+  rows: number;
+  bytes: number;
+  detail?: string;
+}
