@@ -100,7 +100,11 @@ const planSettings = z.strictObject({
     shadow: databaseSettings,
     rehearsal: databaseSettings.optional(),
   }),
-  hostQueue: z.string().min(1).optional().describe('Task queue of the host that holds the maintenance flag and deploy rights'),
+  hostQueue: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('Task queue of the host that holds the maintenance flag and deploy rights'),
   checklist: z.array(z.string().min(1)).default([]),
   maintenance: maintenanceSettings,
   approval: z
@@ -118,9 +122,7 @@ const planSettings = z.strictObject({
   rollbackSmoke: z.array(smokeSettings).optional().describe('Default: the automatic checks of smoke'),
   retireBackup: z.strictObject({ after: z.enum(['approval', 'never']).default('approval') }).prefault({}),
   report: z.strictObject({ dir: z.string().min(1).default('./reports') }).prefault({}),
-  notify: z
-    .array(z.strictObject({ kind: z.literal('webhook'), urlEnv: variable }))
-    .default([]),
+  notify: z.array(z.strictObject({ kind: z.literal('webhook'), urlEnv: variable })).default([]),
 });
 
 export const settingsSchema = z.strictObject({ plans: z.record(z.string().min(1), planSettings) });
@@ -165,7 +167,9 @@ export function readSettings(file: string): Settings {
   const document = parseDocument(readFileSync(file, 'utf8'), { prettyErrors: true });
   if (document.errors.length > 0) {
     throw new UsageError(
-      document.errors.map((error) => `${file} is not valid YAML: ${error.message.split('\n')[0]} Correct it there.`),
+      document.errors.map(
+        (error) => `${file} is not valid YAML: ${error.message.split('\n')[0]} Correct it there.`,
+      ),
     );
   }
   const parsed = settingsSchema.safeParse(document.toJS() as unknown);
@@ -186,14 +190,22 @@ export function findPlan(settings: Settings, name: string): Plan {
   const plan = Object.hasOwn(settings.plans, name) ? settings.plans[name] : undefined;
   if (plan) return plan;
   const known = Object.keys(settings.plans).join(', ') || 'none';
-  throw new UsageError([`There is no plan "${name}" in ${settings.file}. Plans there: ${known}. Name one of them.`]);
+  throw new UsageError([
+    `There is no plan "${name}" in ${settings.file}. Plans there: ${known}. Name one of them.`,
+  ]);
 }
 
 /** Names of environment variables a plan needs before it can run; `env` of commands included. */
 export function variablesOf(plan: PlanSettings): string[] {
   const { production, backup, shadow } = plan.databases;
   const names = [production.urlEnv, backup.urlEnv, shadow.urlEnv, ...plan.notify.map((n) => n.urlEnv)];
-  for (const item of [...plan.deploy, ...plan.smoke, ...(plan.rollbackSmoke ?? []), plan.schema, plan.maintenance]) {
+  for (const item of [
+    ...plan.deploy,
+    ...plan.smoke,
+    ...(plan.rollbackSmoke ?? []),
+    plan.schema,
+    plan.maintenance,
+  ]) {
     if ('env' in item) names.push(...item.env);
   }
   return [...new Set(names)];
@@ -211,7 +223,9 @@ export function missingVariables(plan: Plan, env: NodeJS.ProcessEnv = process.en
 
 /** The checks a rollback runs: `rollbackSmoke`, by default the automatic checks of `smoke`. */
 export function rollbackChecks(plan: PlanSettings): AutomaticCheck[] {
-  return (plan.rollbackSmoke ?? plan.smoke).filter((check): check is AutomaticCheck => check.kind !== 'manual');
+  return (plan.rollbackSmoke ?? plan.smoke).filter(
+    (check): check is AutomaticCheck => check.kind !== 'manual',
+  );
 }
 
 /** Milliseconds of a duration that the schema has accepted. */
@@ -240,17 +254,26 @@ function planProblems(file: string, name: string, plan: PlanSettings): string[] 
   const problems: string[] = [];
   const must = (kind: 'file' | 'folder', what: string, where: string) => {
     const full = path.resolve(folder, where);
-    const there = existsSync(full) && (kind === 'file' ? statSync(full).isFile() : statSync(full).isDirectory());
-    if (!there) problems.push(`${file}: plans.${name}.${what}: there is no ${kind} ${full}. Create it or correct the path.`);
+    const there =
+      existsSync(full) && (kind === 'file' ? statSync(full).isFile() : statSync(full).isDirectory());
+    if (!there)
+      problems.push(
+        `${file}: plans.${name}.${what}: there is no ${kind} ${full}. Create it or correct the path.`,
+      );
   };
   must('file', 'mapping', plan.mapping);
   if (plan.schema.kind === 'sql') {
     must('folder', 'schema.dir', plan.schema.dir);
     if (problems.length === 0 && sqlFiles(path.resolve(folder, plan.schema.dir)).length === 0) {
-      problems.push(`${file}: plans.${name}.schema.dir: ${path.resolve(folder, plan.schema.dir)} holds no *.sql file. Put the new schema there.`);
+      problems.push(
+        `${file}: plans.${name}.schema.dir: ${path.resolve(folder, plan.schema.dir)} holds no *.sql file. Put the new schema there.`,
+      );
     }
   }
-  for (const [list, items] of [['deploy', plan.deploy], ['smoke', plan.smoke]] as const) {
+  for (const [list, items] of [
+    ['deploy', plan.deploy],
+    ['smoke', plan.smoke],
+  ] as const) {
     const names = items.map((item) => item.name);
     for (const twice of new Set(names.filter((item, index) => names.indexOf(item) !== index))) {
       problems.push(`${file}: plans.${name}.${list}: the name "${twice}" stands twice. Give each its own.`);
@@ -270,9 +293,13 @@ export function sqlFiles(dir: string): string[] {
 function completePlan(file: string, name: string, plan: PlanSettings): Plan {
   const folder = path.dirname(file);
   const mappingText = readFileSync(path.resolve(folder, plan.mapping), 'utf8');
-  const hash = createHash('sha256').update(JSON.stringify([name, plan])).update('\0').update(mappingText);
+  const hash = createHash('sha256')
+    .update(JSON.stringify([name, plan]))
+    .update('\0')
+    .update(mappingText);
   if (plan.schema.kind === 'sql') {
-    for (const sql of sqlFiles(path.resolve(folder, plan.schema.dir))) hash.update('\0').update(readFileSync(sql));
+    for (const sql of sqlFiles(path.resolve(folder, plan.schema.dir)))
+      hash.update('\0').update(readFileSync(sql));
   }
   return { ...plan, name, folder, mappingText, hash: hash.digest('hex') };
 }

@@ -1,0 +1,131 @@
+/** What every activity shares: its run's identity, the plan, sessions, heartbeats, and failures without secrets. */
+import { CancelledFailure, CompleteAsyncError, Context } from '@temporalio/activity';
+import type { ActivityInboundCallsInterceptor } from '@temporalio/worker';
+import { ApplicationFailure } from '@temporalio/common';
+import type { Client } from 'pg';
+import type { Heartbeat, StepName } from '../src/contract';
+import { KirikaeError, UsageError, toFailure } from '../src/errors';
+import type { RunIdentity } from '../src/ledger';
+import { connect, disconnect } from '../src/postgres/connect';
+import { findPlan, missingVariables, type Plan, type Settings } from '../src/settings';
+
+/** Sent with every activity: which plan, and for whom. */
+export interface RunRef {
+  plan: string;
+  /** Hash of the plan when the run began; null where a changed plan must not hinder (ways back). */
+  planHash: string | null;
+  /** First run id of the workflow; stays the same after a Temporal reset. */
+  chain: string;
+}
+
+export type DatabaseRole = 'production' | 'backup' | 'shadow';
+
+/** An activity's view of its run. */
+export class Run {
+  readonly plan: Plan;
+
+  constructor(
+    settings: Settings,
+    private readonly ref: RunRef,
+  ) {
+    this.plan = findPlan(settings, ref.plan);
+    const missing = missingVariables(this.plan);
+    if (missing.length > 0)
+      throw ref.planHash === null
+        ? new UsageError(missing)
+        : new KirikaeError('NeedsOperator', missing.join(' '));
+    if (ref.planHash !== null && ref.planHash !== this.plan.hash) {
+      throw new KirikaeError(
+        'NeedsOperator',
+        `The settings, mapping or schema files of plan "${ref.plan}" have changed on the worker since this run began. Put back what they were, start the worker again, and send retry; or cancel the run.`,
+      );
+    }
+  }
+
+  get identity(): RunIdentity {
+    const { workflowExecution, workflowNamespace } = Context.current().info;
+    if (!workflowExecution)
+      throw new KirikaeError('StepFailed', 'The activity was not started by a workflow.');
+    const { workflowId, runId } = workflowExecution;
+    return {
+      namespace: workflowNamespace ?? 'default',
+      workflowId,
+      runId,
+      chain: this.ref.chain,
+      plan: this.plan.name,
+    };
+  }
+
+  get schemas(): string[] {
+    return this.plan.databases.production.schemas;
+  }
+
+  url(role: DatabaseRole): string {
+    return process.env[this.plan.databases[role].urlEnv] ?? '';
+  }
+
+  /** Opens sessions of these databases for `work`, and ends them in every case. */
+  async sessions<T>(roles: readonly DatabaseRole[], work: (...clients: Client[]) => Promise<T>): Promise<T> {
+    const clients: Client[] = [];
+    try {
+      for (const role of roles)
+        clients.push(await connect(this.url(role), `${this.identity.workflowId} ${role}`));
+      return await work(...clients);
+    } finally {
+      await Promise.all(clients.map(disconnect));
+    }
+  }
+
+  /** The same for every attempt of this activity: commands use it to find what an earlier attempt left running. */
+  get commandKey(): string {
+    const { workflowExecution, activityId } = Context.current().info;
+    return `${workflowExecution?.workflowId} ${workflowExecution?.runId} ${activityId}`;
+  }
+}
+
+const progress = new WeakMap<Context, Heartbeat>();
+
+/** Aborts when this activity is cancelled or has lost its place to another attempt. */
+export function cancellation(): AbortSignal {
+  return Context.current().cancellationSignal;
+}
+
+/** Counts rows and bytes in flight into the next heartbeats of this activity. */
+export function countProgress(step: StepName): (rows: number, bytes?: number) => void {
+  const counts: Heartbeat = { step, rows: 0, bytes: 0 };
+  progress.set(Context.current(), counts);
+  return (rows, bytes = 0) => {
+    counts.rows += rows;
+    counts.bytes += bytes;
+  };
+}
+
+/** Heartbeats every second for every activity, and turns whatever it throws into a failure without secrets. */
+export function guardActivities(
+  redact: (text: string) => string,
+): (context: Context) => { inbound: ActivityInboundCallsInterceptor } {
+  return (context) => ({
+    inbound: {
+      async execute(input, next) {
+        const beat = () => context.heartbeat(progress.get(context) ?? {});
+        const timer = setInterval(beat, 1_000);
+        try {
+          return await next(input);
+        } catch (error) {
+          if (error instanceof CancelledFailure || error instanceof CompleteAsyncError) throw error;
+          if (context.cancellationSignal.aborted) throw context.cancellationSignal.reason;
+          if (error instanceof ApplicationFailure) {
+            throw ApplicationFailure.create({
+              type: error.type ?? 'StepFailed',
+              message: redact(error.message),
+              nonRetryable: error.nonRetryable ?? false,
+            });
+          }
+          throw toFailure(error, redact);
+        } finally {
+          clearInterval(timer);
+        }
+      },
+    },
+  });
+}

@@ -1,0 +1,92 @@
+/** Activities on the host that holds the maintenance flag and deploy rights, and the checks and messages anyone can send. */
+import path from 'node:path';
+import { runCommand } from '../src/command';
+import { KirikaeError } from '../src/errors';
+import { emptySchemas } from '../src/database';
+import { probeMaintenance, turnMaintenance } from '../src/maintenance';
+import { notifyStakeholders } from '../src/notify';
+import { ownClaim } from '../src/ledger';
+import { inTransaction } from '../src/postgres/connect';
+import { compareWithShadow, namedVariables, runSchemaStep } from '../src/schema-step';
+import { milliseconds, rollbackChecks, type AutomaticCheck, type Settings } from '../src/settings';
+import { runCheck } from '../src/smoke';
+import { Run, cancellation, countProgress, type RunRef } from './context';
+
+export function hostActivities(settings: Settings) {
+  const open = (ref: RunRef) => new Run(settings, ref);
+
+  return {
+    async maintenanceOn({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await turnMaintenance(run.plan, true, run.commandKey, cancellation());
+    },
+
+    async maintenanceOff({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await turnMaintenance(run.plan, false, run.commandKey, cancellation());
+    },
+
+    /** Asks from outside whether the page still shows. */
+    async probePage({ run: ref }: { run: RunRef }): Promise<void> {
+      await probeMaintenance(open(ref).plan, true, cancellation());
+    },
+
+    /** The new schema into emptied production, compared with the shadow; every attempt starts from empty. */
+    async deploySchema({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production'], async (production) => {
+        await inTransaction(production, async () => {
+          const claim = await ownClaim(production, run.identity);
+          if (!claim.resetAt || claim.liveAt || claim.verifiedAt) {
+            throw new KirikaeError(
+              'StepFailed',
+              'The ledger does not call for a schema now, so nothing was emptied.',
+            );
+          }
+          await emptySchemas(production, run.schemas);
+        });
+        await runSchemaStep(run.plan, run.url('production'), production, run.commandKey, cancellation());
+      });
+      await compareWithShadow(run.url('production'), run.url('shadow'), run.schemas);
+    },
+
+    /** Runs one deploy command, or its rollback. */
+    async deploy({ run: ref, index, back }: { run: RunRef; index: number; back: boolean }): Promise<string> {
+      const run = open(ref);
+      const deploy = run.plan.deploy[index];
+      const command = back ? deploy?.rollback : deploy?.run;
+      if (!deploy || !command)
+        throw new KirikaeError(
+          'StepFailed',
+          `The plan has no ${back ? 'rollback of the ' : ''}deploy number ${index + 1}.`,
+        );
+      const lines = await runCommand({
+        run: command,
+        cwd: path.resolve(run.plan.folder, deploy.cwd ?? '.'),
+        env: namedVariables(deploy.env),
+        timeoutMs: milliseconds(deploy.timeout),
+        key: run.commandKey,
+        signal: cancellation(),
+      });
+      return lines.at(-1) ?? '';
+    },
+
+    /** Runs one automatic check of `smoke`, or of `rollbackSmoke`. */
+    async smoke({ run: ref, name, back }: { run: RunRef; name: string; back: boolean }): Promise<string> {
+      const run = open(ref);
+      const list = back ? rollbackChecks(run.plan) : run.plan.smoke;
+      const check = list.find((item): item is AutomaticCheck => item.name === name && item.kind !== 'manual');
+      if (!check) throw new KirikaeError('StepFailed', `The plan has no automatic check "${name}".`);
+      countProgress('smoke');
+      return runCheck(run.plan, check, run.url('production'), {
+        key: run.commandKey,
+        signal: cancellation(),
+      });
+    },
+
+    /** Tells the stakeholders. @returns sentences about those who could not be told */
+    async notify({ run: ref, text }: { run: RunRef; text: string }): Promise<string[]> {
+      return notifyStakeholders(open(ref).plan, text);
+    },
+  };
+}

@@ -1,0 +1,78 @@
+/** What a workflow may know of a plan: names, counts and times, no secret. */
+import os from 'node:os';
+import { Context } from '@temporalio/activity';
+import {
+  findPlan,
+  milliseconds,
+  missingVariables,
+  rollbackChecks,
+  type Plan,
+  type Settings,
+} from '../src/settings';
+import { UsageError } from '../src/errors';
+import { databaseOf } from '../src/postgres/url';
+
+export interface PlanOutline {
+  name: string;
+  hash: string;
+  hostQueue: string | null;
+  /** Parts copied at a time. */
+  lanes: number;
+  checklist: string[];
+  approval: { minimum: number; timeoutMs: number; requesterMayApprove: boolean };
+  productionDatabase: string;
+  backupDatabase: string;
+  deploys: { name: string; timeoutMs: number; hasRollback: boolean }[];
+  smoke: { name: string; kind: 'http' | 'sql' | 'command' | 'manual' }[];
+  rollbackSmoke: { name: string; kind: 'http' | 'sql' | 'command' }[];
+  monitor: { forMs: number; everyMs: number };
+  retireAfterApproval: boolean;
+}
+
+/** One connection more than cores copies fastest; never more than eight. */
+export function lanes(): number {
+  return Math.min(8, os.availableParallelism() + 1);
+}
+
+export function planActivities(settings: Settings) {
+  return {
+    /** The plan's outline. @throws UsageError for an unknown plan or missing variables: the run is refused */
+    async outlinePlan({ plan: name }: { plan: string }): Promise<PlanOutline> {
+      const plan = findPlan(settings, name);
+      const missing = missingVariables(plan);
+      if (missing.length > 0) throw new UsageError(missing);
+      Context.current().log.info('plan read', { plan: plan.name });
+      return Promise.resolve(outline(plan));
+    },
+  };
+}
+
+function outline(plan: Plan): PlanOutline {
+  const { backup, production } = plan.databases;
+  return {
+    name: plan.name,
+    hash: plan.hash,
+    hostQueue: plan.hostQueue ?? null,
+    lanes: lanes(),
+    checklist: plan.checklist,
+    approval: {
+      minimum: plan.approval.minimum,
+      timeoutMs: milliseconds(plan.approval.timeout),
+      requesterMayApprove: plan.approval.requesterMayApprove,
+    },
+    productionDatabase: databaseOf(process.env[production.urlEnv] ?? ''),
+    backupDatabase: databaseOf(process.env[backup.urlEnv] ?? ''),
+    deploys: plan.deploy.map(({ name, timeout, rollback }) => ({
+      name,
+      timeoutMs: milliseconds(timeout),
+      hasRollback: rollback !== undefined,
+    })),
+    smoke: plan.smoke.map(({ name, kind }) => ({ name, kind })),
+    rollbackSmoke: rollbackChecks(plan).map(({ name, kind }) => ({ name, kind })),
+    monitor: {
+      forMs: milliseconds(plan.monitor.for),
+      everyMs: Math.max(1_000, milliseconds(plan.monitor.every)),
+    },
+    retireAfterApproval: plan.retireBackup.after === 'approval',
+  };
+}

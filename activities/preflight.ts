@@ -1,0 +1,42 @@
+/** Activities of preflight: nothing in production is changed. */
+import type { PreflightResult } from '../src/preflight-result';
+import {
+  checkDatabases,
+  checkHost,
+  checkMapping,
+  deployToShadow,
+  type DatabaseFindings,
+} from '../src/preflight/index';
+import type { Settings } from '../src/settings';
+import { Run, cancellation, type RunRef } from './context';
+
+export function preflightActivities(settings: Settings) {
+  const open = (ref: RunRef) => new Run(settings, ref);
+
+  return {
+    /** Programs, folders and the page on the host that holds them. @returns findings */
+    async checkHost({ run: ref }: { run: RunRef }): Promise<string[]> {
+      return checkHost(open(ref).plan, cancellation());
+    },
+
+    async checkDatabases({ run: ref }: { run: RunRef }): Promise<DatabaseFindings> {
+      const run = open(ref);
+      return checkDatabases(run.plan, run.identity);
+    },
+
+    async deployToShadow({ run: ref }: { run: RunRef }): Promise<string[]> {
+      const run = open(ref);
+      return deployToShadow(run.plan, run.commandKey, cancellation());
+    },
+
+    async checkMapping({
+      run: ref,
+      catalogue,
+    }: {
+      run: RunRef;
+      catalogue: string;
+    }): Promise<Pick<PreflightResult, 'findings' | 'notes' | 'dropped' | 'tables'>> {
+      return checkMapping(open(ref).plan, catalogue);
+    },
+  };
+}

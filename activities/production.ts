@@ -1,0 +1,184 @@
+/** Activities on production itself: claim, marks, fence, reset, and leaving nothing behind. */
+import { readBackup, removeBackup } from '../src/backup';
+import { databaseExists } from '../src/database';
+import { raiseFence, liftFence } from '../src/fence';
+import { KirikaeError } from '../src/errors';
+import {
+  claimProduction,
+  isSameWorkflow,
+  mirrorClaim,
+  notePage,
+  ownClaim,
+  readClaim,
+  removeLedger,
+  setMark,
+  takeOverClaim,
+  type Claim,
+} from '../src/ledger';
+import { APPLICATION, withClient } from '../src/postgres/connect';
+import { databaseOf } from '../src/postgres/url';
+import { resetProduction } from '../src/reset';
+import type { Settings } from '../src/settings';
+import { cleanShadow, shadowOwner } from '../src/shadow';
+import { writtenSince } from '../src/verify';
+import { Run, cancellation, countProgress, type RunRef } from './context';
+import { lanes } from './plan';
+
+/** The ledger's marks as the workflow needs them. */
+export interface Marks {
+  claimed: boolean;
+  pageOn: boolean;
+  fenceOn: boolean;
+  reset: boolean;
+  live: boolean;
+}
+
+export function productionActivities(settings: Settings) {
+  const open = (ref: RunRef) => new Run(settings, ref);
+
+  return {
+    /** Claims production for this run and gives the shadow a last look: another preflight may have taken it. */
+    async claim({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production', 'shadow'], async (production, shadow) => {
+        await claimProduction(production, run.identity, databaseOf(run.url('backup')));
+        if ((await shadowOwner(shadow)) !== run.identity.chain) {
+          await removeLedger(production);
+          throw new KirikaeError(
+            'StepFailed',
+            'The shadow database was taken by another preflight meanwhile. Nothing was changed in production. Start again when the other one is done.',
+          );
+        }
+      });
+    },
+
+    /** Notes in the ledger that this run turns the page on, or has taken it down. */
+    async notePage({ run: ref, on }: { run: RunRef; on: boolean }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production'], async (production) => {
+        await ownClaim(production, run.identity);
+        await notePage(production, on);
+      });
+    },
+
+    async fence({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production'], async (production) =>
+        raiseFence(production, await ownClaim(production, run.identity)),
+      );
+    },
+
+    async liftFence({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production'], async (production) =>
+        liftFence(production, await ownClaim(production, run.identity)),
+      );
+    },
+
+    /** Compares everything with the manifest under lock, writes the mark and drops; a retry that finds the mark is done. */
+    async reset({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      const onTable = countProgress('reset');
+      await run.sessions(['production', 'backup'], async (production, backup) => {
+        const { manifest } = await readBackup(backup);
+        if (!manifest) throw new KirikaeError('StepFailed', 'The backup is not sealed. Nothing was dropped.');
+        await resetProduction({
+          production,
+          productionUrl: run.url('production'),
+          schemas: run.schemas,
+          manifest,
+          run: run.identity,
+          lanes: lanes(),
+          signal: cancellation(),
+          onTable,
+        });
+        await mirrorClaim(backup, await ownClaim(production, run.identity));
+      });
+    },
+
+    /** Writes the mark `live`: from here on nothing restores without accepted loss. */
+    async markLive({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production', 'backup'], async (production, backup) => {
+        await ownClaim(production, run.identity);
+        await setMark(production, 'live_at');
+        await mirrorClaim(backup, await ownClaim(production, run.identity));
+      });
+    },
+
+    /** Notes that persons accepted the loss of everything written since `live`. */
+    async acceptLoss({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production'], async (production) => {
+        await ownClaim(production, run.identity);
+        await setMark(production, 'loss_accepted_at');
+      });
+    },
+
+    /**
+     * Stock-taking before a way back: this Temporal run takes its workflow's claim, ends sessions an earlier run of the
+     * workflow left behind, and says what the ledger knows.
+     */
+    async takeStock({ run: ref }: { run: RunRef }): Promise<Marks> {
+      const run = open(ref);
+      return run.sessions(['production'], async (production) => {
+        const before = await readClaim(production);
+        const claim = await takeOverClaim(production, run.identity);
+        if (claim && before && before.runId !== run.identity.runId) {
+          await production.query(
+            `select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and application_name like $1 and pid <> pg_backend_pid()`,
+            [`${APPLICATION} ${run.identity.workflowId} %`],
+          );
+        }
+        return marksOf(claim);
+      });
+    },
+
+    /** Sentences about rows that checks and background jobs wrote after `verify`; empty before it. */
+    async countLateWrites({ run: ref }: { run: RunRef }): Promise<string[]> {
+      const run = open(ref);
+      return run.sessions(['production'], async (production) => {
+        const claim = await ownClaim(production, run.identity);
+        return claim.verifiedAt ? writtenSince(production, run.schemas) : [];
+      });
+    },
+
+    /** The last act of a run: the shadow goes, then the ledger. Nothing to do where the claim is another's or gone. */
+    async release({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production'], async (production) => {
+        const claim = await readClaim(production);
+        if (claim && !isSameWorkflow(claim, run.identity)) return;
+        await cleanShadow(run.plan, run.url('shadow'), run.identity.chain);
+        if (claim) await removeLedger(production);
+      });
+    },
+
+    /** Deletes the backup of this run; one that isn't there (any more) is no error, another run's is left alone. */
+    async dropBackup({ run: ref }: { run: RunRef }): Promise<boolean> {
+      const run = open(ref);
+      const url = run.url('backup');
+      if (!(await databaseExists(url, 'backup drop'))) return false;
+      return withClient(url, `${run.identity.workflowId} backup`, async (backup) => {
+        const found = await readBackup(backup).catch((error: unknown) => {
+          if (error instanceof KirikaeError) return null;
+          throw error;
+        });
+        if (!found || found.chain !== run.identity.chain) return false;
+        await removeBackup(url, backup, run.schemas);
+        return true;
+      });
+    },
+  };
+}
+
+function marksOf(claim: Claim | null): Marks {
+  return {
+    claimed: claim !== null,
+    pageOn: claim?.pageOn ?? false,
+    fenceOn: claim?.fenceOn ?? false,
+    reset: claim?.resetAt != null,
+    live: claim?.liveAt != null,
+  };
+}

@@ -1,0 +1,46 @@
+/** Activities at the end of a run: the report's files, and what an operator is handed when it can't end by itself. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Report } from '../src/contract';
+import { readClaim } from '../src/ledger';
+import { placeOf } from '../src/postgres/url';
+import { identifier } from '../src/postgres/sql';
+import { renderReport } from '../src/report-html';
+import type { Settings } from '../src/settings';
+import { Run, type RunRef } from './context';
+
+export function reportActivities(settings: Settings) {
+  return {
+    /** Writes report.json and report.html. @returns the page's path */
+    async writeReport({ run: ref, report }: { run: RunRef; report: Report }): Promise<{ file: string }> {
+      const { plan } = new Run(settings, ref);
+      const dir = path.resolve(plan.folder, plan.report.dir);
+      mkdirSync(dir, { recursive: true });
+      const name = path.join(dir, `${report.workflowId}-${report.runId}`.replace(/[^\w.-]+/g, '_'));
+      writeFileSync(`${name}.json`, `${JSON.stringify(report, null, 2)}\n`);
+      writeFileSync(`${name}.html`, renderReport(report));
+      return Promise.resolve({ file: `${name}.html` });
+    },
+
+    /** The commands that lift page and fence by hand, for a settled run. */
+    async handOver({ run: ref }: { run: RunRef }): Promise<string[]> {
+      const run = new Run(settings, ref);
+      const claim = await run.sessions(['production'], (production) => readClaim(production));
+      const { maintenance, databases } = run.plan;
+      const database = identifier(decodeURIComponent(new URL(run.url('production')).pathname.slice(1)));
+      const variable = databases.production.urlEnv;
+      const lift =
+        claim?.fenceBefore != null
+          ? `set default_transaction_read_only = ${claim.fenceBefore}`
+          : 'reset default_transaction_read_only';
+      return [
+        `Production ${placeOf(run.url('production'))} is left as it is: fence ${claim?.fenceOn ? 'up' : 'down'}, page ${claim?.pageOn ? 'on' : 'off'}${claim?.resetAt ? `, reset at ${claim.resetAt}` : ''}.`,
+        `To lift the fence: psql "$${variable}" -c 'alter database ${database} ${lift}'`,
+        maintenance.kind === 'nginx'
+          ? `To take the page down: rm ${path.resolve(run.plan.folder, maintenance.flagFile)}`
+          : `To take the page down: ${maintenance.off.join(' ')}`,
+        `When production is safe, remove the ledger: psql "$${variable}" -c 'drop schema kirikae cascade'`,
+      ];
+    },
+  };
+}

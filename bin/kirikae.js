@@ -1,0 +1,14 @@
+#!/usr/bin/env node
+/** The command `kirikae`: starts the compiled command line. */
+const { existsSync } = require('node:fs');
+const path = require('node:path');
+
+const main = path.join(__dirname, '..', 'dist', 'src', 'cli', 'main.js');
+if (existsSync(main)) {
+  require(main);
+} else {
+  console.error(
+    'Kirikae has not been built yet: dist/src/cli/main.js is missing. Run npm run build, then repeat.',
+  );
+  process.exitCode = 1;
+}

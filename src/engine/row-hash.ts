@@ -1,0 +1,47 @@
+/** Hashes of rows and tables that don't depend on row order, computed by PostgreSQL. */
+import { identifier } from '../postgres/sql';
+
+/** A column as hashing and copying need to know it: its type as `format_type` writes it under an empty search_path. */
+export interface ColumnType {
+  name: string;
+  type: string;
+}
+
+/** `record`: fast, both servers of one major version; `text`: canonical text, any versions. */
+export type HashMethod = 'record' | 'text';
+
+// Types whose hash_record_extended is exact. The others go by their text: enums hash their OID, numeric and interval
+// hash equal values of different text alike, arrays hash without their dimensions.
+const exactlyHashed =
+  /^(text|character varying|boolean|smallint|integer|bigint|oid|uuid|bytea|date|time|timestamp)(\(\d+\))?( with(out)? time zone)?$/;
+
+/**
+ * One row's hash as an SQL expression over the alias `t`.
+ * hash_record_extended combines its columns linearly, so that a sum over rows would not see values that changed places
+ * between rows: the outer hash breaks that.
+ */
+export function rowHash(columns: readonly ColumnType[], method: HashMethod): string {
+  if (columns.length === 0) return '0::bigint';
+  const values = columns.map((column) => hashedValue(column, method)).join(', ');
+  return method === 'record'
+    ? `hashtextextended(hash_record_extended(row(${values}), 0)::text, 0)`
+    : `('x' || substr(md5(row(${values})::text), 1, 16))::bit(64)::bigint`;
+}
+
+/** `select` of one row: `rows` (count) and `hash` (sum over row hashes, as text) of a relation or sub-select aliased t. */
+export function tableHashSql(from: string, columns: readonly ColumnType[], method: HashMethod): string {
+  return `select count(*) as rows, coalesce(sum(${rowHash(columns, method)}), 0)::text as hash from ${from} t`;
+}
+
+function hashedValue({ name, type }: ColumnType, method: HashMethod): string {
+  const value = `t.${identifier(name)}`;
+  if (method === 'text') return value;
+  if (!exactlyHashed.test(type) || type === 'time with time zone') return `${value}::text`;
+  return /^(text|character varying)/.test(type) ? `${value} collate "C"` : value;
+}
+
+/** True when COPY's binary form of the type is the same on every server of one major version. */
+export function isPortableBinary(type: string): boolean {
+  // Types outside pg_catalog (arrays and composites of them carry OIDs; extensions have versions) and reg* types (OIDs).
+  return !/["."]/.test(type.replace(/\(.*\)/, '')) && !/^reg|^aclitem|^"char"|^pg_/.test(type);
+}

@@ -1,0 +1,97 @@
+/** The tables of the managed schemas as the copy engine sees them: storage, columns, sequences. */
+import type { Client } from 'pg';
+import { all } from '../postgres/connect';
+import { qualified, type TableName } from '../postgres/sql';
+import type { ColumnType } from './row-hash';
+
+/** A table that holds rows: ordinary tables and the leaves of partitioned ones. */
+export interface StoredTable extends TableName {
+  oid: number;
+  filenode: number;
+  pages: number;
+  /** With TOAST, without indexes. */
+  bytes: number;
+  /** PostgreSQL's estimate; 0 when the table was never analysed. */
+  estimatedRows: number;
+  /** Columns COPY takes: not generated ones. */
+  columns: ColumnType[];
+  /** Generated columns: compared, never copied. */
+  generated: ColumnType[];
+}
+
+export interface SequenceState extends TableName {
+  lastValue: string;
+  isCalled: boolean;
+}
+
+// Objects that belong to an extension are the extension's business.
+const notOfExtension = (oid: string, catalog: string) =>
+  `not exists (select from pg_depend d where d.classid = '${catalog}'::regclass and d.objid = ${oid} and d.deptype = 'e')`;
+
+/** Tables with rows in the schemas, largest first. */
+export async function readTables(client: Client, schemas: readonly string[]): Promise<StoredTable[]> {
+  const rows = await all<
+    Omit<StoredTable, 'columns' | 'generated'> & { cols: (ColumnType & { generated: boolean })[] }
+  >(
+    client,
+    `select c.oid::bigint::int8 as oid, n.nspname as schema, c.relname as name,
+            coalesce(pg_relation_filenode(c.oid), 0)::int8 as filenode,
+            (pg_relation_size(c.oid) / current_setting('block_size')::int)::int8 as pages,
+            pg_table_size(c.oid)::int8 as bytes, greatest(c.reltuples, 0)::int8 as "estimatedRows",
+            coalesce((select json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
+                                                       'generated', a.attgenerated <> '') order by a.attnum)
+               from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '[]') as cols
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = any($1) and c.relkind = 'r' and ${notOfExtension('c.oid', 'pg_class')}
+     order by pg_table_size(c.oid) desc, n.nspname, c.relname`,
+    [schemas],
+  );
+  return rows.map(({ cols, ...table }) => ({
+    ...table,
+    oid: Number(table.oid),
+    filenode: Number(table.filenode),
+    pages: Number(table.pages),
+    bytes: Number(table.bytes),
+    estimatedRows: Number(table.estimatedRows),
+    columns: cols.filter((column) => !column.generated).map(({ name, type }) => ({ name, type })),
+    generated: cols.filter((column) => column.generated).map(({ name, type }) => ({ name, type })),
+  }));
+}
+
+/** State of every sequence of the schemas, identity ones included, in name order. */
+export async function readSequences(client: Client, schemas: readonly string[]): Promise<SequenceState[]> {
+  const names = await all<TableName>(
+    client,
+    `select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = any($1) and c.relkind = 'S' and ${notOfExtension('c.oid', 'pg_class')} order by 1, 2`,
+    [schemas],
+  );
+  if (names.length === 0) return [];
+  const selects = names.map(
+    (name, index) =>
+      `select ${index + 1} as n, last_value::text as "lastValue", is_called as "isCalled" from ${qualified(name)}`,
+  );
+  const states = await all<{ n: number; lastValue: string; isCalled: boolean }>(
+    client,
+    selects.join(' union all '),
+  );
+  return names.map((name, index) => {
+    const state = states.find((item) => item.n === index + 1);
+    return { ...name, lastValue: state?.lastValue ?? '', isCalled: state?.isCalled ?? false };
+  });
+}
+
+/** Gives sequences their state; those the target doesn't have are skipped when `ifThere` says so. */
+export async function writeSequences(
+  client: Client,
+  sequences: readonly SequenceState[],
+  ifThere = false,
+): Promise<void> {
+  for (const sequence of sequences) {
+    await client.query(
+      `select setval(s.oid, $3::bigint, $4) from
+       (select ${ifThere ? 'to_regclass' : ''}(format('%I.%I', $1::text, $2::text))::regclass as oid) s where s.oid is not null`,
+      [sequence.schema, sequence.name, sequence.lastValue, sequence.isCalled],
+    );
+  }
+}

@@ -1,0 +1,61 @@
+/** SQL conditions that are true for values which their column would not keep as they are. */
+import { literal } from '../postgres/sql';
+import type { ColumnCheck } from './compile';
+
+/** The type that PostgreSQL gives an expression. */
+export interface ValueType {
+  storageType: string;
+  baseType: string;
+}
+
+const ranges: Record<string, [string, string]> = {
+  smallint: ['-32768', '32767'],
+  integer: ['-2147483648', '2147483647'],
+  bigint: ['-9223372036854775808', '9223372036854775807'],
+};
+const numbers = /^(smallint|integer|bigint|numeric|real|double precision)$/;
+const texts = /^(text|character varying|bpchar|name|"char"|unknown)$/;
+// Types without an equality that sees every difference.
+const comparedAsText = /^(json|xml|point|polygon|path|line|circle|box|lseg)(\[\])?$|\./;
+
+/** The condition over `v`, or null when every value is kept. */
+export function lossCondition(v: string, check: ColumnCheck, from: ValueType): string | null {
+  if (check.labels) return foreignLabel(v, check.labels, check.isArray);
+  if (!check.mayLose || from.storageType === check.storageType) return null;
+  const isText = texts.test(from.baseType);
+  if (numbers.test(from.baseType) && Object.hasOwn(ranges, check.baseType)) {
+    const [low, high] = ranges[check.baseType] ?? [];
+    return `${v}::numeric <> trunc(${v}::numeric) or ${v}::numeric not between ${low} and ${high}`;
+  }
+  const digits = /^numeric\((\d+),(-?\d+)\)$/.exec(check.storageType);
+  if (digits && (numbers.test(from.baseType) || (isText && check.copiedFrom === null))) {
+    const [, precision, scale] = digits;
+    return `${v}::numeric <> 'NaN' and (${v}::numeric <> round(${v}::numeric, ${scale}) or abs(${v}::numeric) >= 1e${Number(precision) - Number(scale)})`;
+  }
+  const conditions: string[] = [];
+  if (check.storageType !== check.baseType) {
+    conditions.push(differ(`${v}::${check.baseType}`, `${v}::${check.storageType}`, check.baseType));
+  }
+  // What a text is read as need not be written the same way again, unless the text is copied without an expression.
+  if (
+    from.baseType !== check.baseType &&
+    (!isText || check.copiedFrom !== null) &&
+    !texts.test(check.baseType)
+  ) {
+    conditions.push(differ(`${v}::${check.baseType}::${from.storageType}`, v, from.baseType));
+  }
+  return conditions.length > 0 ? conditions.join(' or ') : null;
+}
+
+function differ(one: string, other: string, type: string): string {
+  return comparedAsText.test(type)
+    ? `${one}::text is distinct from ${other}::text`
+    : `${one} is distinct from ${other}`;
+}
+
+function foreignLabel(v: string, labels: readonly string[], isArray: boolean): string {
+  const known = `array[${labels.map(literal).join(', ')}]::text[]`;
+  return isArray
+    ? `exists (select from unnest(${v}::text[]) as element where element <> all (${known}))`
+    : `${v}::text <> all (${known})`;
+}

@@ -1,0 +1,54 @@
+/** Single read-only statements on a database in use: each in a transaction of its own, its errors sorted. */
+import type { ClientBase, FieldDef } from 'pg';
+import { codeOf, sentence } from '../errors';
+import { identifiers } from '../postgres/sql';
+
+export type Read =
+  | { kind: 'rows'; rows: Record<string, string | null>[]; fields: FieldDef[] }
+  /** `isData`: a row caused it, else the statement itself. */
+  | { kind: 'refused'; message: string; isData: boolean };
+
+export type Reader = (sql: string) => Promise<Read>;
+
+// Syntax and names, features, values, cardinality, limits, and what functions raise: the statement's fault, not the server's.
+const statementErrors = /^(0A|21|22|23|2F|38|39|42|44|54|P0)/;
+const settings = [
+  `set local timezone = 'UTC'`,
+  `set local datestyle = 'ISO, YMD'`,
+  `set local intervalstyle = 'postgres'`,
+  'set local extra_float_digits = 3',
+  'set local statement_timeout = 0',
+  'set local row_security = off',
+].join('; ');
+
+/**
+ * Makes a function that reads with the schemas as search_path and leaves nothing behind in the session, which must not be
+ * in a transaction. An error of the statement is an answer; any other (a lost connection, a cancel) is thrown.
+ */
+export function openReader(client: ClientBase, schemas: readonly string[]): Reader {
+  const path = schemas.length > 0 ? identifiers(schemas) : `''`;
+  return async (sql) => {
+    await client.query(`begin read only; ${settings}; set local search_path = ${path}`);
+    try {
+      const { rows, fields } = await client.query<Record<string, string | null>>(sql);
+      await client.query('commit');
+      return { kind: 'rows', rows, fields };
+    } catch (error) {
+      const code = codeOf(error) ?? '';
+      if (!statementErrors.test(code)) throw error;
+      await client.query('rollback');
+      const isData = !code.startsWith('42') && !code.startsWith('0A');
+      return {
+        kind: 'refused',
+        message: isData ? withoutData(code, sentence(error)) : sentence(error),
+        isData,
+      };
+    }
+  };
+}
+
+// Messages about values quote them, and what functions raise may hold anything; neither may leave the database.
+function withoutData(code: string, message: string): string {
+  if (code.startsWith('P0')) return `a function raised an error (SQLSTATE ${code})`;
+  return message.replace(/"[^]*"/, '"…"');
+}

@@ -1,0 +1,172 @@
+/** Rows from the backup through the mapping into the new schema: planning, and what follows the rows. */
+import type { Client } from 'pg';
+import { sameMajor, type Manifest } from './backup';
+import { applyDdl } from './database';
+import { planParts, type CopyJob, type PartPlan, type Phase } from './engine/parts';
+import { readSequences, readTables, writeSequences, type StoredTable } from './engine/tables';
+import { noteStage, ownClaim, stageDone, checkpointDdl, type RunIdentity } from './ledger';
+import { compileMapping, selectSql, type CompiledMapping, type CompiledTable } from './mapping/compile';
+import { parseMapping } from './mapping/file';
+import { volatileFunctionNames } from './mapping/scan';
+import { all, inTransaction, one } from './postgres/connect';
+import { readCatalog } from './postgres/catalog';
+import { dumpSchema, dumpSql, majorVersion } from './postgres/dump';
+import { qualified, type TableName } from './postgres/sql';
+import { refreshViews } from './restore';
+import { stripPostData } from './schema-step';
+import type { Plan } from './settings';
+import { KirikaeError } from './errors';
+
+export const MIGRATE_PHASE: Phase = { name: 'migrate', attempt: 1 };
+
+/**
+ * Compiles a plan's mapping between two databases: the old schema in `source`, the new one in `target`.
+ * @throws UsageError when the mapping file is broken; what it leaves unexplained is in `findings`
+ */
+export async function compilePlan(plan: Plan, source: Client, target: Client): Promise<CompiledMapping> {
+  const { schemas } = plan.databases.production;
+  return compileMapping({
+    mapping: parseMapping(plan.mappingText, plan.mapping),
+    source: await readCatalog(source, schemas),
+    target: await readCatalog(target, schemas),
+    schemas,
+    volatileFunctions: await volatileFunctionNames(source),
+  });
+}
+
+/** As `compilePlan`, for a run under way, where nothing may be unexplained any more. */
+export async function compileForRun(
+  plan: Plan,
+  backup: Client,
+  production: Client,
+): Promise<CompiledMapping> {
+  const compiled = await compilePlan(plan, backup, production);
+  if (compiled.findings.length > 0) {
+    throw new KirikaeError(
+      'StepFailed',
+      `The mapping no longer fits the schemas: ${compiled.findings.slice(0, 5).join(' ')}`,
+    );
+  }
+  return compiled;
+}
+
+export interface Migration {
+  plan: Plan;
+  production: Client;
+  backup: Client;
+  run: RunIdentity;
+}
+
+/** Takes keys, indexes and triggers away and plans the parts; goes on where an earlier attempt stopped. */
+export async function beginMigrate({ plan, production, backup, run }: Migration): Promise<PartPlan> {
+  const { schemas } = plan.databases.production;
+  await ownClaim(production, run);
+  await production.query('set client_min_messages = warning');
+  await production.query(checkpointDdl);
+  if (!(await stageDone(production, 'migrate', 1, 'stripped'))) {
+    await inTransaction(production, async () => {
+      await ownClaim(production, run);
+      await stripPostData(production, schemas);
+      await noteStage(production, 'migrate', 1, 'stripped');
+    });
+  }
+  const compiled = await compileForRun(plan, backup, production);
+  const sources = new Map((await readTables(backup, schemas)).map((table) => [table.oid, table]));
+  const jobs = compiled.tables.flatMap((table) => copyJobs(table, sources));
+  return planParts(production, MIGRATE_PHASE, jobs, await sameMajor(production, backup));
+}
+
+/** The columns a mapping fills in one target table, with their exact types. */
+export function filledColumns(table: CompiledTable): { name: string; type: string }[] {
+  return table.columns.map((name, index) => ({ name, type: table.types[index] ?? 'unknown' }));
+}
+
+function copyJobs(table: CompiledTable, stored: ReadonlyMap<number, StoredTable>): CopyJob[] {
+  return table.sources.map((source) => {
+    const storage = stored.get(source.tableOid);
+    if (!storage)
+      throw new KirikaeError(
+        'StepFailed',
+        `The backup has no table ${qualified(source.table)}, which the mapping reads.`,
+      );
+    return {
+      source: storage,
+      target: table.target,
+      columns: filledColumns(table),
+      select: (range) => selectSql(source, table.columns, range),
+    };
+  });
+}
+
+/** Keys, indexes and triggers back from the shadow's dump; sequences; materialized views; ANALYZE. */
+export async function finishMigrate(
+  { plan, production, run }: Migration,
+  shadowUrl: string,
+  manifest: Manifest,
+): Promise<void> {
+  const { schemas } = plan.databases.production;
+  await ownClaim(production, run);
+  if (!(await stageDone(production, 'migrate', 1, 'keys'))) {
+    const dump = await dumpSchema(shadowUrl, schemas, { owners: false });
+    const sql = dumpSql(dump, dump.post, await majorVersion(production));
+    await inTransaction(production, async () => {
+      await ownClaim(production, run);
+      await applyDdl(production, sql, "new schema's keys, indexes and triggers");
+      await advanceSequences(production, schemas, manifest);
+      await refreshViews(production, schemas);
+      await noteStage(production, 'migrate', 1, 'keys');
+    });
+  }
+  for (const table of await readTables(production, schemas))
+    await production.query(`analyze ${qualified(table)}`);
+}
+
+interface FilledColumn extends TableName {
+  sequenceSchema: string;
+  sequenceName: string;
+  column: string;
+  ascending: boolean;
+}
+
+// A sequence of the same name goes on where the old one stood; one that fills a column never gives a value that is taken.
+async function advanceSequences(
+  client: Client,
+  schemas: readonly string[],
+  manifest: Manifest,
+): Promise<void> {
+  await writeSequences(client, manifest.sequences, true);
+  const filled = await all<FilledColumn>(
+    client,
+    `select distinct sn.nspname as "sequenceSchema", s.relname as "sequenceName", n.nspname as schema, c.relname as name,
+       a.attname as column, q.seqincrement > 0 as ascending
+     from pg_class s join pg_namespace sn on sn.oid = s.relnamespace join pg_sequence q on q.seqrelid = s.oid
+     join lateral (
+       select d.refobjid as relid, d.refobjsubid as attnum from pg_depend d
+         where d.classid = 'pg_class'::regclass and d.objid = s.oid and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') and d.refobjsubid > 0
+       union select f.adrelid, f.adnum from pg_depend d join pg_attrdef f on f.oid = d.objid
+         where d.classid = 'pg_attrdef'::regclass and d.refclassid = 'pg_class'::regclass and d.refobjid = s.oid
+     ) used on true
+     join pg_class c on c.oid = used.relid join pg_namespace n on n.oid = c.relnamespace
+     join pg_attribute a on a.attrelid = c.oid and a.attnum = used.attnum
+     where s.relkind = 'S' and sn.nspname = any($1) and a.atttypid in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype)`,
+    [schemas],
+  );
+  const states = new Map((await readSequences(client, schemas)).map((state) => [qualified(state), state]));
+  for (const { sequenceSchema, sequenceName, column, ascending, ...table } of filled) {
+    const sequence = { schema: sequenceSchema, name: sequenceName };
+    const name = client.escapeIdentifier(column);
+    const { edge } = await one<{ edge: string | null }>(
+      client,
+      `select ${ascending ? 'max' : 'min'}(${name})::text as edge from ${qualified(table)}`,
+    );
+    const state = states.get(qualified(sequence));
+    if (edge === null || !state) continue;
+    const behind = ascending
+      ? BigInt(state.lastValue) < BigInt(edge)
+      : BigInt(state.lastValue) > BigInt(edge);
+    if (!behind && !(state.lastValue === edge && !state.isCalled)) continue;
+    state.lastValue = edge;
+    state.isCalled = true;
+    await writeSequences(client, [state]);
+  }
+}

@@ -1,0 +1,186 @@
+/** Schemas as pg_dump writes them, cut into their entries: to store, to re-apply, and to compare. */
+import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { createHash } from 'node:crypto';
+import { spawn } from 'node:child_process';
+import type { Client } from 'pg';
+import { KirikaeError } from '../errors';
+import { baseEnvironment } from '../command';
+import { withoutPassword } from './url';
+
+/** One entry of pg_dump's table of contents with its SQL. */
+export interface DumpEntry {
+  name: string;
+  type: string;
+  schema: string;
+  sql: string;
+}
+
+export interface SchemaDump {
+  /** SET statements that come first. */
+  prelude: string;
+  pre: DumpEntry[];
+  post: DumpEntry[];
+}
+
+/**
+ * Dumps the definition of schemas (no rows).
+ * @param options.owners with owners and grants (to restore in place) or without (to compare, to build a copy elsewhere)
+ * @throws KirikaeError when pg_dump is missing or fails
+ */
+export async function dumpSchema(
+  url: string,
+  schemas: readonly string[],
+  options: { owners: boolean },
+): Promise<SchemaDump> {
+  const [pre, post] = await Promise.all([
+    runPgDump(url, schemas, 'pre-data', options.owners),
+    runPgDump(url, schemas, 'post-data', options.owners),
+  ]);
+  const before = split(pre);
+  return { prelude: before.prelude, pre: before.entries, post: split(post).entries };
+}
+
+/** SQL of entries, ready to be sent as one query; schemas themselves are left to `prepareLike`. */
+export function dumpSql(dump: SchemaDump, entries: readonly DumpEntry[], serverVersion: number): string {
+  const body = entries.filter((entry) => entry.type !== 'SCHEMA').map((entry) => entry.sql);
+  const known = (line: string) => serverVersion >= 17 || !line.startsWith('SET transaction_timeout');
+  return [dump.prelude, ...body].join('\n').split('\n').filter(known).join('\n');
+}
+
+/** sha256 over the entries in an order of their own, so that only content counts. */
+export function dumpHash(dump: SchemaDump): string {
+  const hash = createHash('sha256');
+  for (const [name, sql] of [...comparable(dump)].sort(([a], [b]) => (a < b ? -1 : 1)))
+    hash.update(`${name}\0${sql}\0`);
+  return hash.digest('hex');
+}
+
+/** Sentences for every entry that is in one dump only or differs; empty when both are the same, order aside. */
+export function compareDumps(found: SchemaDump, expected: SchemaDump): string[] {
+  const a = comparable(found);
+  const b = comparable(expected);
+  const differences: string[] = [];
+  for (const [name, sql] of b) {
+    if (!a.has(name)) differences.push(`${name} is missing`);
+    else if (a.get(name) !== sql) differences.push(`${name} differs`);
+  }
+  for (const name of a.keys()) if (!b.has(name)) differences.push(`${name} is there but not expected`);
+  return differences;
+}
+
+function comparable(dump: SchemaDump): Map<string, string> {
+  const entries = new Map<string, string>();
+  for (const entry of [...dump.pre, ...dump.post]) {
+    const name = `${entry.type} ${entry.schema === '-' ? '' : `${entry.schema}.`}${entry.name}`;
+    const sql = entry.sql
+      .split('\n')
+      .filter(
+        (line) =>
+          line.trim() &&
+          !line.startsWith('--') &&
+          !/^SET default_(tablespace|table_access_method) = /.test(line),
+      )
+      .join('\n');
+    entries.set(name, `${entries.get(name) ?? ''}${sql}`);
+  }
+  return entries;
+}
+
+const header = /^--\n-- Name: (.*); Type: (.*); Schema: (.*); Owner:.*\n--\n/gm;
+
+function split(text: string): { prelude: string; entries: DumpEntry[] } {
+  const clean = text
+    .split('\n')
+    .filter((line) => !/^\\(un)?restrict /.test(line))
+    .join('\n')
+    .replace(/\n--\n-- PostgreSQL database dump complete\n--\n\s*$/, '\n');
+  const found = [...clean.matchAll(header)];
+  const entries = found.map((match, index) => ({
+    name: match[1] ?? '',
+    type: match[2] ?? '',
+    schema: match[3] ?? '',
+    sql: clean.slice(match.index + match[0].length, found[index + 1]?.index ?? clean.length).trim(),
+  }));
+  return { prelude: clean.slice(0, found[0]?.index ?? clean.length), entries };
+}
+
+async function runPgDump(
+  url: string,
+  schemas: readonly string[],
+  section: string,
+  owners: boolean,
+): Promise<string> {
+  const { url: place, password } = withoutPassword(url);
+  const args = [
+    '--schema-only',
+    `--section=${section}`,
+    '--quote-all-identifiers',
+    ...(owners ? [] : ['--no-owner', '--no-privileges']),
+    ...schemas.map((schema) => `--schema="${schema.replaceAll('"', '""')}"`),
+    `--dbname=${place}`,
+  ];
+  const child = spawn(clientTool('pg_dump'), args, {
+    env: baseEnvironment({
+      ...(password === undefined ? {} : { PGPASSWORD: password }),
+      PGCONNECT_TIMEOUT: '10',
+      PGAPPNAME: 'kirikae pg_dump',
+      PGOPTIONS: '-c statement_timeout=0 -c lock_timeout=0',
+    }),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const output: Buffer[] = [];
+  const errors: Buffer[] = [];
+  child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
+  child.stderr.on('data', (chunk: Buffer) => errors.push(chunk));
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', resolve);
+  });
+  if (code === 0) return Buffer.concat(output).toString('utf8');
+  const message = Buffer.concat(errors).toString('utf8').trim().split('\n').slice(-3).join(' ');
+  throw new KirikaeError(outage.test(message) ? 'Outage' : 'StepFailed', `pg_dump failed: ${message}`);
+}
+
+const outage =
+  /connection to server .* failed|could not connect|server closed the connection|terminating connection|starting up|shutting down|too many clients|could not translate host/i;
+
+const usualFolders = [
+  '/usr/lib/postgresql',
+  '/opt/homebrew/opt',
+  '/usr/local/opt',
+  '/usr/local/pgsql',
+  '/usr',
+];
+
+/**
+ * Path of one of PostgreSQL's client programs: `KIRIKAE_PG_BIN`, else PATH, else the usual folders.
+ * @throws KirikaeError with what to install
+ */
+export function clientTool(name: 'pg_dump'): string {
+  const folders = process.env.KIRIKAE_PG_BIN
+    ? [process.env.KIRIKAE_PG_BIN]
+    : [...(process.env.PATH ?? '').split(path.delimiter), ...installed()];
+  const found = folders.map((folder) => path.join(folder, name)).find((file) => existsSync(file));
+  if (found) return found;
+  throw new KirikaeError(
+    'StepFailed',
+    `${name} was not found (KIRIKAE_PG_BIN, PATH and the usual folders were searched). Install PostgreSQL's client tools, of the server's version or newer, where the worker runs.`,
+  );
+}
+
+function installed(): string[] {
+  return usualFolders.flatMap((folder) => {
+    if (!existsSync(folder)) return [];
+    const versions = readdirSync(folder).sort(
+      (a, b) => Number(b.replace(/\D/g, '')) - Number(a.replace(/\D/g, '')),
+    );
+    return [path.join(folder, 'bin'), ...versions.map((version) => path.join(folder, version, 'bin'))];
+  });
+}
+
+/** Major version of a session's server, e.g. 15. */
+export async function majorVersion(client: Client): Promise<number> {
+  const { rows } = await client.query<{ server_version_num: string }>('show server_version_num');
+  return Math.floor(Number(rows[0]?.server_version_num) / 10_000);
+}

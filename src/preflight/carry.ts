@@ -1,0 +1,175 @@
+/** Preflight of production's content: what can't be carried, and privileges for every later step. */
+import type { Client } from 'pg';
+import { all, one } from '../postgres/connect';
+
+/** Sentences for everything in or around the managed schemas that a run could not bring back. */
+export async function findUncarriable(production: Client, schemas: readonly string[]): Promise<string[]> {
+  const findings: string[] = [];
+  const missing = await all<{ name: string }>(
+    production,
+    'select name from unnest($1::text[]) as name where not exists (select from pg_namespace where nspname = name)',
+    [schemas],
+  );
+  for (const { name } of missing)
+    findings.push(`Production has no schema "${name}". Correct databases.production.schemas.`);
+  for (const sql of uncarriable) {
+    const rows = await all<{ finding: string }>(production, sql.text, sql.managed ? [schemas] : []);
+    findings.push(...rows.map((row) => row.finding));
+  }
+  return findings;
+}
+
+// Each object with the schema of what it belongs to; extensions' objects and system schemas are not considered.
+const owners = `
+  select 'pg_class'::regclass::oid as classid, oid as objid, relnamespace as ns from pg_class
+  union all select 'pg_proc'::regclass, oid, pronamespace from pg_proc
+  union all select 'pg_type'::regclass, oid, typnamespace from pg_type
+  union all select 'pg_operator'::regclass, oid, oprnamespace from pg_operator
+  union all select 'pg_collation'::regclass, oid, collnamespace from pg_collation
+  union all select 'pg_constraint'::regclass, oid, connamespace from pg_constraint
+  union all select 'pg_rewrite'::regclass, r.oid, c.relnamespace from pg_rewrite r join pg_class c on c.oid = r.ev_class
+  union all select 'pg_trigger'::regclass, t.oid, c.relnamespace from pg_trigger t join pg_class c on c.oid = t.tgrelid
+  union all select 'pg_attrdef'::regclass, d.oid, c.relnamespace from pg_attrdef d join pg_class c on c.oid = d.adrelid
+  union all select 'pg_policy'::regclass, p.oid, c.relnamespace from pg_policy p join pg_class c on c.oid = p.polrelid`;
+
+const notOfExtension = (catalog: string, oid: string) =>
+  `not exists (select from pg_depend e where e.classid = '${catalog}'::regclass and e.objid = ${oid} and e.deptype = 'e')`;
+
+const uncarriable: { text: string; managed: boolean }[] = [
+  {
+    managed: true,
+    text: `with o as materialized (${owners}),
+      ns as (select oid, nspname = any($1) as managed from pg_namespace
+             where nspname !~ '^pg_' and nspname not in ('information_schema', 'kirikae')),
+      crossing as (
+        select distinct d.classid, d.objid, d.refclassid, d.refobjid, a.managed as outward
+        from pg_depend d
+        join o f on f.classid = d.classid and f.objid = d.objid join ns a on a.oid = f.ns
+        join o t on t.classid = d.refclassid and t.objid = d.refobjid join ns b on b.oid = t.ns
+        where a.managed <> b.managed and d.deptype in ('n', 'a')
+          and not exists (select from pg_depend e where e.deptype = 'e' and (e.classid, e.objid) in ((d.classid, d.objid), (d.refclassid, d.refobjid))))
+      select case when outward
+        then format('%s depends on %s outside the managed schemas, which the backup and the shadow lack. Manage that schema too, or remove the dependency.', pg_describe_object(classid, objid, 0), pg_describe_object(refclassid, refobjid, 0))
+        else format('%s outside the managed schemas depends on %s and would be dropped with it. Remove it before the run, or manage its schema too.', pg_describe_object(classid, objid, 0), pg_describe_object(refclassid, refobjid, 0)) end as finding
+      from crossing order by 1 limit 20`,
+  },
+  {
+    managed: true,
+    text: `select format('Publication "%s" lists tables of the managed schemas; dropping them takes them out of it. Remove the publication before the run and create it again afterwards.', p.pubname) as finding
+      from pg_publication p where not p.puballtables and exists (select from pg_publication_tables t where t.pubname = p.pubname and t.schemaname = any($1))`,
+  },
+  {
+    managed: true,
+    text: `select format('%s is a foreign table, whose server the backup lacks. Drop it before the run and create it again afterwards.', c.oid::regclass) as finding
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any($1) and c.relkind = 'f' and ${notOfExtension('pg_class', 'c.oid')}`,
+  },
+  {
+    managed: true,
+    text: `select format('%s is an unlogged table: a crash of the server would empty it. Make it logged (alter table … set logged) before the run.', c.oid::regclass) as finding
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any($1) and c.relkind = 'r' and c.relpersistence = 'u'`,
+  },
+  {
+    managed: false,
+    text: `select format('Production holds %s large objects, which are not carried. Move their content into a bytea column, or remove them.', count(*)) as finding from pg_largeobject_metadata having count(*) > 0`,
+  },
+  {
+    managed: false,
+    text: `select format('The prepared transaction "%s" in production holds locks. Commit it or roll it back (commit prepared, rollback prepared).', gid) as finding from pg_prepared_xacts where database = current_database()`,
+  },
+  {
+    managed: false,
+    text: `select format('The event trigger "%s" would fire at every schema change of the run. Disable it (alter event trigger … disable) for the run.', evtname) as finding
+      from pg_event_trigger t where evtenabled <> 'D' and ${notOfExtension('pg_event_trigger', 't.oid')}`,
+  },
+  {
+    managed: false,
+    text: `select format('%s sets default_transaction_read_only itself, which would undo the fence for it. Reset that setting for the run (alter role … reset default_transaction_read_only).',
+        coalesce('Role "' || r.rolname || '"', 'A role')) as finding
+      from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole, unnest(s.setconfig) as setting
+      where s.setrole <> 0 and s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+        and setting like 'default_transaction_read_only=%' and setting !~* '=(on|true|yes|1)$'`,
+  },
+];
+
+/** Sentences for subscriptions, which only superusers can list. */
+export async function findSubscriptions(production: Client): Promise<string[]> {
+  try {
+    const rows = await all<{ name: string }>(
+      production,
+      'select subname as name from pg_subscription where subdbid = (select oid from pg_database where datname = current_database()) and subenabled',
+    );
+    return rows.map(
+      (row) =>
+        `The subscription "${row.name}" writes into production behind the fence. Disable it (alter subscription … disable) for the run.`,
+    );
+  } catch {
+    const { workers } = await one<{ workers: string }>(
+      production,
+      'select count(*) as workers from pg_stat_subscription where pid is not null',
+    );
+    return Number(workers) > 0
+      ? ['A subscription writes into production behind the fence. Disable it for the run.']
+      : [];
+  }
+}
+
+/** Sentences for privileges that a later step would miss. */
+export async function findMissingPrivileges(
+  production: Client,
+  schemas: readonly string[],
+): Promise<string[]> {
+  const me = await one<{
+    name: string;
+    superuser: boolean;
+    owner: boolean;
+    create: boolean;
+    signal: boolean;
+  }>(
+    production,
+    `select current_user as name, r.rolsuper as superuser, pg_has_role(d.datdba, 'member') as owner,
+       has_database_privilege(d.oid, 'create') as create, pg_has_role('pg_signal_backend', 'member') as signal
+     from pg_roles r, pg_database d where r.rolname = current_user and d.datname = current_database()`,
+  );
+  if (me.superuser) return [];
+  const findings: string[] = [];
+  if (!me.owner)
+    findings.push(
+      `Production's user ${me.name} does not own the database, so it can't fence it (alter database … set). Use the owner or a member of it.`,
+    );
+  if (!me.create)
+    findings.push(
+      `Production's user ${me.name} may not create schemas, which the ledger needs. Grant it: grant create on database.`,
+    );
+  if (!me.signal)
+    findings.push(`Production's user ${me.name} may not end others' sessions. Grant it pg_signal_backend.`);
+  const owners = await all<{ owner: string; object: string; count: string }>(
+    production,
+    `select owner, min(object) as object, count(*) as count from (
+       select pg_get_userbyid(relowner) as owner, relowner as id, oid::regclass::text as object from pg_class where relnamespace in (select oid from pg_namespace where nspname = any($1)) and relkind in ('r', 'p', 'v', 'm', 'S')
+       union all select pg_get_userbyid(proowner), proowner, oid::regprocedure::text from pg_proc where pronamespace in (select oid from pg_namespace where nspname = any($1))
+       union all select pg_get_userbyid(typowner), typowner, oid::regtype::text from pg_type where typnamespace in (select oid from pg_namespace where nspname = any($1))
+     ) owned where not pg_has_role(id, 'member') group by owner`,
+    [schemas],
+  );
+  for (const { owner, object, count } of owners) {
+    findings.push(
+      `${count} objects of the managed schemas (such as ${object}) belong to ${owner}, whom production's user ${me.name} is no member of, so they can't be dropped and restored. Grant it: grant ${owner} to ${me.name}.`,
+    );
+  }
+  return findings;
+}
+
+/** A sentence when the reset's locks don't fit into the server's lock table. */
+export async function findLockShortage(production: Client, schemas: readonly string[]): Promise<string[]> {
+  const { needed, room } = await one<{ needed: string; room: string }>(
+    production,
+    `select (select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any($1))
+          + (select count(*) * 2 from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any($1) and c.reltoastrelid <> 0) as needed,
+       current_setting('max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint) as room`,
+    [schemas],
+  );
+  if (Number(needed) <= Number(room) * 0.8) return [];
+  return [
+    `Dropping ${needed} objects in one transaction needs about as many locks; the server has room for ${room}. Raise max_locks_per_transaction and restart it before the run.`,
+  ];
+}

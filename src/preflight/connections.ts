@@ -1,0 +1,225 @@
+/** Preflight of the connections: direct, three different databases, of suitable versions and alike. */
+import { randomInt } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
+import { Client } from 'pg';
+import { foreignBackup, readBackup } from '../backup';
+import { databaseExists, describeScratch } from '../database';
+import { codeOf, sentence } from '../errors';
+import { connect, disconnect, one, withClient } from '../postgres/connect';
+import { clientTool, majorVersion } from '../postgres/dump';
+import { dropCommand, otherDatabase, placeOf, throughTheFence, urlProblem } from '../postgres/url';
+import type { Plan } from '../settings';
+import { foreignShadow } from '../shadow';
+
+export interface Urls {
+  production: string;
+  backup: string;
+  shadow: string;
+}
+
+/** Sessions for the rest of preflight; backup and shadow are null as long as they have to be created. */
+export interface Opened {
+  production: Client;
+  backup: Client | null;
+  shadow: Client | null;
+}
+
+/** Opens what can be opened; everything wrong is a finding. @returns null when production itself can't be used */
+export async function openDatabases(plan: Plan, urls: Urls, findings: string[]): Promise<Opened | null> {
+  const names = {
+    production: plan.databases.production.urlEnv,
+    backup: plan.databases.backup.urlEnv,
+    shadow: plan.databases.shadow.urlEnv,
+  };
+  for (const role of ['production', 'backup', 'shadow'] as const) {
+    const problem = urlProblem(urls[role]);
+    if (problem)
+      findings.push(
+        `${names[role]} (the ${role} database) ${problem}. Expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE.`,
+      );
+  }
+  if (findings.length > 0) return null;
+  const production = await openOne(urls.production, 'production', findings);
+  if (!production) return null;
+  const backup = await openScratch(plan.databases.backup.create, urls.backup, 'backup', findings);
+  const shadow = await openScratch(plan.databases.shadow.create, urls.shadow, 'shadow', findings);
+  return { production, backup, shadow };
+}
+
+export async function closeDatabases(opened: Opened): Promise<void> {
+  for (const client of [opened.production, opened.backup, opened.shadow])
+    if (client) await disconnect(client);
+}
+
+async function openScratch(
+  create: boolean,
+  url: string,
+  role: string,
+  findings: string[],
+): Promise<Client | null> {
+  try {
+    if (await databaseExists(url, 'preflight')) return await openOne(url, role, findings);
+    if (!create) {
+      findings.push(
+        `The ${role} database ${placeOf(url)} does not exist. Create it, or set databases.${role}.create: true.`,
+      );
+      return null;
+    }
+    await withClient(otherDatabase(url, 'postgres'), 'preflight', async (client) => {
+      const { may } = await one<{ may: boolean }>(
+        client,
+        `select rolcreatedb or rolsuper as may from pg_roles where rolname = current_user`,
+      );
+      if (!may)
+        findings.push(
+          `The ${role} database ${placeOf(url)} does not exist and its user may not create databases. Create it, or grant CREATEDB.`,
+        );
+    });
+  } catch (error) {
+    findings.push(
+      `The server of the ${role} database ${placeOf(url)} can't be used: ${sentence(error)}. Start it or correct the URL.`,
+    );
+  }
+  return null;
+}
+
+async function openOne(url: string, role: string, findings: string[]): Promise<Client | null> {
+  let client: Client;
+  try {
+    client = await connect(url, 'preflight');
+  } catch (error) {
+    const why = codeOf(error) === '3D000' ? 'it does not exist on that server' : sentence(error);
+    findings.push(
+      `The ${role} database ${placeOf(url)} can't be used: ${why}. Start the server or correct the URL.`,
+    );
+    return null;
+  }
+  const pooler = await findPooler(client, url);
+  if (pooler === null) return client;
+  findings.push(
+    `The ${role} database ${placeOf(url)} ${pooler} Name the server's own address: session settings, locks and COPY need one session for a connection.`,
+  );
+  await disconnect(client);
+  return null;
+}
+
+// A pooler makes up the process id it announces, moves sessions between statements, or drops the options of a URL.
+async function findPooler(client: Client, url: string): Promise<string | null> {
+  const announced = (client as unknown as { processID: number | null }).processID;
+  const { pid } = await one<{ pid: number }>(client, 'select pg_backend_pid() as pid');
+  if (announced !== null && announced !== pid) return 'is reached through a connection pooler, not directly.';
+  const probe = new Client({ connectionString: throughTheFence(url), connectionTimeoutMillis: 10_000 });
+  probe.on('error', () => undefined);
+  try {
+    await probe.connect();
+    const { source } = await one<{ source: string }>(
+      probe,
+      `select source from pg_settings where name = 'default_transaction_read_only'`,
+    );
+    return source === 'client'
+      ? null
+      : 'does not receive the options= of a URL, which commands need to write under the fence.';
+  } catch (error) {
+    return `refuses the options= of a URL (${sentence(error)}), which commands need to write under the fence.`;
+  } finally {
+    await disconnect(probe);
+  }
+}
+
+/** Versions, encodings, identities, and what the scratch databases hold. */
+export async function compareDatabases(
+  opened: Opened,
+  urls: Urls,
+  self: { workflowId: string; chain: string },
+): Promise<string[]> {
+  const findings: string[] = [];
+  await findSameDatabase(opened, findings);
+  const version = await majorVersion(opened.production);
+  if (version < 14) findings.push(`Production runs PostgreSQL ${version}; 14 or newer is needed.`);
+  const newest = [version];
+  for (const role of ['backup', 'shadow'] as const) {
+    const client = opened[role];
+    if (!client) continue;
+    const other = await majorVersion(client);
+    newest.push(other);
+    if (other < version)
+      findings.push(
+        `The ${role} database runs PostgreSQL ${other}, older than production's ${version}. Use a server that is at least as new.`,
+      );
+    if (role === 'shadow' && other !== version) {
+      findings.push(
+        `The shadow database runs PostgreSQL ${other}, production ${version}. The shadow stands for production: use the same version.`,
+      );
+    }
+    findings.push(...(await unlike(opened.production, client, role)));
+  }
+  findings.push(...pgDumpFindings(Math.max(...newest)));
+  if (opened.backup) {
+    const found = await describeScratch(opened.backup);
+    if (found.kind === 'foreign') {
+      findings.push(
+        `The backup database ${placeOf(urls.backup)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database; if this one isn't needed, remove it: ${dropCommand(urls.backup)}`,
+      );
+    } else if (found.kind === 'ours') {
+      const backup = await readBackup(opened.backup).catch(() => null);
+      if (!backup)
+        findings.push(
+          `The backup database ${placeOf(urls.backup)} carries a marker but no backup of Kirikae's. Remove it: ${dropCommand(urls.backup)}`,
+        );
+      else if (backup.chain !== self.chain) findings.push(foreignBackup(backup, urls.backup));
+    }
+  }
+  if (opened.shadow) {
+    const found = await describeScratch(opened.shadow);
+    if (found.kind === 'foreign') findings.push(foreignShadow(urls.shadow, found.objects));
+  }
+  return findings;
+}
+
+// Clones of a server share its identifiers; an advisory lock taken in one database is seen in that one only.
+async function findSameDatabase(opened: Opened, findings: string[]): Promise<void> {
+  const key = randomInt(2 ** 47);
+  const pairs = [
+    ['production', 'backup'],
+    ['production', 'shadow'],
+    ['backup', 'shadow'],
+  ] as const;
+  for (const [a, b] of pairs) {
+    const [holder, other] = [opened[a], opened[b]];
+    if (!holder || !other) continue;
+    await holder.query('select pg_advisory_lock($1)', [key]);
+    const { taken } = await one<{ taken: boolean }>(other, 'select pg_try_advisory_lock($1) as taken', [key]);
+    if (taken) await other.query('select pg_advisory_unlock($1)', [key]);
+    else
+      findings.push(
+        `${a} and ${b} are the same database. Name three different databases: ${b} would be overwritten.`,
+      );
+    await holder.query('select pg_advisory_unlock($1)', [key]);
+  }
+}
+
+async function unlike(production: Client, other: Client, role: string): Promise<string[]> {
+  const sql = `select pg_encoding_to_char(encoding) as encoding, datcollate as collate, datctype as ctype from pg_database where datname = current_database()`;
+  const a = await one<Record<string, string>>(production, sql);
+  const b = await one<Record<string, string>>(other, sql);
+  return Object.keys(a)
+    .filter((key) => a[key] !== b[key])
+    .map(
+      (key) =>
+        `The ${role} database has ${key} ${b[key]}, production ${a[key]}. Create it from template0 with production's encoding and locale.`,
+    );
+}
+
+function pgDumpFindings(serverVersion: number): string[] {
+  try {
+    const text = execFileSync(clientTool('pg_dump'), ['--version'], { encoding: 'utf8' });
+    const version = Number(/(\d+)/.exec(text.replace(/^.*\) /, ''))?.[1]);
+    return version >= serverVersion
+      ? []
+      : [
+          `pg_dump is of version ${version}, older than the newest server (${serverVersion}), and would refuse it. Install PostgreSQL ${serverVersion}'s client tools where the worker runs.`,
+        ];
+  } catch (error) {
+    return [sentence(error)];
+  }
+}

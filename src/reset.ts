@@ -1,0 +1,77 @@
+/** The destructive step: everything compared under lock with the sealed manifest, then dropped, in one transaction. */
+import type { Client } from 'pg';
+import { differences, hashJob, type Manifest } from './backup';
+import { emptySchemas } from './database';
+import { hashTables } from './engine/compare';
+import { readSequences, readTables } from './engine/tables';
+import { KirikaeError } from './errors';
+import { endOtherSessions } from './fence';
+import { ownClaim, setMark, type RunIdentity } from './ledger';
+import { inTransaction } from './postgres/connect';
+import { dumpHash, dumpSchema } from './postgres/dump';
+import { qualified } from './postgres/sql';
+
+export interface Reset {
+  production: Client;
+  productionUrl: string;
+  schemas: readonly string[];
+  manifest: Manifest;
+  run: RunIdentity;
+  lanes: number;
+  signal: AbortSignal;
+  onTable: (rows: number) => void;
+}
+
+/**
+ * Drops the managed schemas' content once. A retry that finds the mark `reset` does nothing.
+ * @throws KirikaeError DataDiffer when production isn't what the manifest says (nothing was dropped then)
+ */
+export async function resetProduction(reset: Reset): Promise<void> {
+  const { production, schemas, run } = reset;
+  if ((await ownClaim(production, run)).resetAt) return;
+  await endOtherSessions(production);
+  await inTransaction(production, async () => {
+    // Readers may come and go under the fence: better to try again than to wait behind one for ever.
+    await production.query(`set local lock_timeout = '20s'`);
+    const claim = await ownClaim(production, run);
+    if (claim.resetAt) return;
+    await production.query('lock table kirikae.claim in share row exclusive mode');
+    const tables = await readTables(production, schemas);
+    for (const table of tables) await production.query(`lock table only ${qualified(table)} in share mode`);
+    const problems = await changesSince(reset, tables);
+    if (problems.length > 0) {
+      throw new KirikaeError(
+        'DataDiffer',
+        `Production is not what the sealed backup holds, so a write went round the fence: ${problems.slice(0, 10).join('; ')}. Nothing was dropped. Find out who writes (superusers and SET go round a read-only default), stop it, and start again.`,
+      );
+    }
+    await setMark(production, 'reset_at');
+    await emptySchemas(production, schemas);
+  });
+}
+
+async function changesSince(reset: Reset, tables: Awaited<ReturnType<typeof readTables>>): Promise<string[]> {
+  const { manifest, production } = reset;
+  const now = await hashTables(tables.map(hashJob), {
+    url: reset.productionUrl,
+    label: 'reset',
+    method: manifest.hashMethod,
+    lanes: reset.lanes,
+    signal: reset.signal,
+    onTable: reset.onTable,
+  });
+  const sealed = new Map(manifest.tables.map((table) => [qualified(table), table]));
+  const problems = differences(sealed, now, 'the backup', 'production');
+  const sequences = await readSequences(production, reset.schemas);
+  const state = (list: Manifest['sequences']) =>
+    new Map(list.map((s) => [qualified(s), `${s.lastValue} ${s.isCalled}`]));
+  const [before, after] = [state(manifest.sequences), state(sequences)];
+  for (const [name, value] of before) {
+    if (after.get(name) !== value)
+      problems.push(`sequence ${name} was at ${value} and is at ${after.get(name) ?? 'nothing'}`);
+  }
+  for (const name of after.keys()) if (!before.has(name)) problems.push(`sequence ${name} is new`);
+  const dump = await dumpSchema(reset.productionUrl, reset.schemas, { owners: true });
+  if (dumpHash(dump) !== manifest.ddlHash) problems.push('the definition of the schemas has changed');
+  return problems;
+}

@@ -1,0 +1,113 @@
+/** The new schema: deployed by SQL files or a command to an emptied database, and compared with the shadow's. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Client } from 'pg';
+import { runCommand } from './command';
+import { KirikaeError, codeOf, failureType, sentence } from './errors';
+import { all } from './postgres/connect';
+import { compareDumps, dumpSchema } from './postgres/dump';
+import { identifiers } from './postgres/sql';
+import { throughTheFence } from './postgres/url';
+import { milliseconds, sqlFiles, type Plan } from './settings';
+
+/**
+ * Runs the plan's schema step against a database whose managed schemas are empty.
+ * @param key the same for every attempt, see `runCommand`
+ * @throws KirikaeError naming the file or command that failed
+ */
+export async function runSchemaStep(
+  plan: Plan,
+  url: string,
+  client: Client,
+  key: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (plan.schema.kind === 'sql') {
+    await client.query(
+      `set client_min_messages = warning; set search_path = ${identifiers(plan.databases.production.schemas)}`,
+    );
+    for (const file of sqlFiles(path.resolve(plan.folder, plan.schema.dir))) {
+      try {
+        await client.query(readFileSync(file, 'utf8'));
+      } catch (error) {
+        if (failureType(error) !== 'StepFailed') throw error;
+        const code = codeOf(error);
+        throw new KirikaeError(
+          'StepFailed',
+          `${path.basename(file)} of the schema folder failed: ${sentence(error)}${code ? ` (SQLSTATE ${code})` : ''}. Correct the file.`,
+          { cause: error },
+        );
+      }
+    }
+    await client.query(`set search_path = ''; set default_transaction_read_only = off`);
+    return;
+  }
+  const target = throughTheFence(url);
+  await runCommand({
+    run: plan.schema.run,
+    cwd: path.resolve(plan.folder, plan.schema.cwd ?? '.'),
+    env: {
+      ...namedVariables(plan.schema.env),
+      ...Object.fromEntries(plan.schema.urlEnv.map((name) => [name, target])),
+    },
+    timeoutMs: milliseconds(plan.schema.timeout),
+    key,
+    ...(signal ? { signal } : {}),
+  });
+}
+
+/** The variables of the worker's environment that a command's `env` names. */
+export function namedVariables(names: readonly string[]): NodeJS.ProcessEnv {
+  return Object.fromEntries(names.map((name) => [name, process.env[name]]));
+}
+
+/** Throws when production's definition isn't the shadow's: DataDiffer naming what is missing, extra or different. */
+export async function compareWithShadow(
+  productionUrl: string,
+  shadowUrl: string,
+  schemas: readonly string[],
+): Promise<void> {
+  const [found, expected] = await Promise.all([
+    dumpSchema(productionUrl, schemas, { owners: false }),
+    dumpSchema(shadowUrl, schemas, { owners: false }),
+  ]);
+  const problems = compareDumps(found, expected);
+  if (problems.length > 0) {
+    throw new KirikaeError(
+      'DataDiffer',
+      `Production's schema is not the one the shadow database got from the same step: ${problems.slice(0, 10).join('; ')}. The schema step must give the same result every time.`,
+    );
+  }
+}
+
+/** Drops what the post-data section of a dump holds, so that rows arrive without keys, indexes and triggers. */
+export async function stripPostData(client: Client, schemas: readonly string[]): Promise<void> {
+  const drops = await all<{ sql: string }>(
+    client,
+    `with ns as (select oid from pg_namespace where nspname = any($1)),
+     tables as (select c.oid, format('%I.%I', n.nspname, c.relname) as name, c.relrowsecurity
+       from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.oid in (select oid from ns) and c.relkind in ('r', 'p', 'm', 'v')
+       and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'))
+     select sql from (
+       select 1 as rank, format('alter table %s drop constraint %I', t.name, k.conname) as sql
+         from pg_constraint k join tables t on t.oid = k.conrelid where k.contype = 'f' and k.conparentid = 0
+       union all select 2, format('drop trigger %I on %s', g.tgname, t.name)
+         from pg_trigger g join tables t on t.oid = g.tgrelid where not g.tgisinternal and g.tgparentid = 0
+       union all select 2, format('drop rule %I on %s', r.rulename, t.name)
+         from pg_rewrite r join tables t on t.oid = r.ev_class where r.rulename <> '_RETURN'
+       union all select 2, format('drop policy %I on %s', p.polname, t.name) from pg_policy p join tables t on t.oid = p.polrelid
+       union all select 3, format('alter table %s disable row level security', t.name) from tables t where t.relrowsecurity
+       union all select 3, format('drop statistics %I.%I', n.nspname, s.stxname)
+         from pg_statistic_ext s join pg_namespace n on n.oid = s.stxnamespace where s.stxrelid in (select oid from tables)
+       union all select 4, format('alter table %s drop constraint %I', t.name, k.conname)
+         from pg_constraint k join tables t on t.oid = k.conrelid
+         where k.conparentid = 0 and (k.contype in ('p', 'u', 'x') or (k.contype = 'c' and not k.convalidated))
+       union all select 5, format('drop index %I.%I', n.nspname, i.relname)
+         from pg_index x join pg_class i on i.oid = x.indexrelid join pg_namespace n on n.oid = i.relnamespace
+         where x.indrelid in (select oid from tables) and not i.relispartition
+           and not exists (select from pg_constraint k where k.conindid = x.indexrelid and k.contype in ('p', 'u', 'x'))
+     ) drops order by rank`,
+    [schemas],
+  );
+  for (const { sql } of drops) await client.query(sql);
+}

@@ -1,0 +1,223 @@
+/** Proof that the migrated database is what the mapping says of the backup: conservation, content, schema, assertions. */
+import type { Client } from 'pg';
+import { sameMajor, type Manifest } from './backup';
+import type { Dropped, TableReport } from './contract';
+import { hashTables, type HashJob, type TableHash } from './engine/compare';
+import { KirikaeError, sentence } from './errors';
+import type { CompiledMapping, CompiledTable } from './mapping/compile';
+import { selectSql } from './mapping/compile';
+import { compileForRun, filledColumns, type Migration } from './migrate';
+import { all, inTransaction, one } from './postgres/connect';
+import { identifiers, qualified, readable } from './postgres/sql';
+import { compareWithShadow } from './schema-step';
+
+export interface Verified {
+  tables: TableReport[];
+  dropped: Dropped[];
+  rows: number;
+  assertions: string[];
+}
+
+/**
+ * Judges the migrated production against the backup.
+ * @throws KirikaeError DataDiffer listing every table, schema object or assertion that fails
+ */
+export async function verifyMigration(
+  migration: Migration,
+  manifest: Manifest,
+  urls: { production: string; backup: string; shadow: string },
+  reading: { lanes: number; signal: AbortSignal; onTable: (rows: number) => void },
+): Promise<Verified> {
+  const { plan, production, backup } = migration;
+  const { schemas } = plan.databases.production;
+  const compiled = await compileForRun(plan, backup, production);
+  const method = (await sameMajor(production, backup)) ? 'record' : 'text';
+  const common = { ...reading, method, label: 'verify', searchPath: schemas } as const;
+  const expected = await hashTables(compiled.tables.flatMap(sourceJobs), { ...common, url: urls.backup });
+  const found = await hashTables(compiled.tables.map(targetJob), { ...common, url: urls.production });
+  const problems = [
+    ...conservation(compiled, manifest, expected),
+    ...compiled.tables.flatMap((table) => contentProblems(table, expected, found)),
+    ...(await failedAssertions(production, compiled, schemas)),
+  ];
+  if (problems.length > 0) {
+    throw new KirikaeError(
+      'DataDiffer',
+      `The migrated database is not what the mapping says: ${problems.slice(0, 10).join('; ')}${problems.length > 10 ? `; and ${problems.length - 10} more` : ''}.`,
+    );
+  }
+  await compareWithShadow(urls.production, urls.shadow, schemas);
+  const tables = compiled.tables.map((table) => tableReport(table, expected, found));
+  return {
+    tables,
+    dropped: await countDrops(backup, compiled, schemas),
+    rows: tables.reduce((sum, table) => sum + (table.targetRows ?? 0), 0),
+    assertions: compiled.assertions.map((assertion) => assertion.name),
+  };
+}
+
+/** Rows and values that a mapping leaves behind, counted in the backup. */
+export async function countDrops(
+  client: Client,
+  compiled: CompiledMapping,
+  schemas: readonly string[],
+): Promise<Dropped[]> {
+  const dropped: Dropped[] = [];
+  await client.query(`set search_path = ${identifiers(schemas)}`);
+  for (const { what, reason, countSql } of compiled.drops) {
+    const row = await one<Record<string, string>>(client, countSql);
+    dropped.push({ what, reason, rows: Number(Object.values(row)[0]) });
+  }
+  await client.query(`set search_path = ''`);
+  return dropped;
+}
+
+const sourceName = (table: CompiledTable, index: number) => `${qualified(table.target)} from ${index}`;
+
+function sourceJobs(table: CompiledTable): HashJob[] {
+  return table.sources.map((source, index) => ({
+    name: sourceName(table, index),
+    from: `(${selectSql(source, table.columns)})`,
+    columns: filledColumns(table),
+  }));
+}
+
+function targetJob(table: CompiledTable): HashJob {
+  return { name: qualified(table.target), from: qualified(table.target), columns: filledColumns(table) };
+}
+
+// Every row of every source table must have been read once by the table's base select, or be dropped by name.
+function conservation(
+  compiled: CompiledMapping,
+  manifest: Manifest,
+  expected: ReadonlyMap<string, TableHash>,
+): string[] {
+  const read = new Map<string, number>();
+  for (const table of compiled.tables) {
+    table.sources.forEach((source, index) => {
+      if (source.kind !== 'base') return;
+      const name = qualified(source.table);
+      read.set(name, (read.get(name) ?? 0) + (expected.get(sourceName(table, index))?.rows ?? 0));
+    });
+  }
+  const droppedTables = new Set(compiled.drops.filter((drop) => drop.table).map((drop) => drop.table));
+  const filled = new Set(compiled.filledBySchema.map(qualified));
+  return manifest.tables.flatMap((table) => {
+    const name = qualified(table);
+    const rows = read.get(name);
+    if (rows === table.rows) return [];
+    if (rows === undefined && (droppedTables.has(name) || filled.has(name))) return [];
+    return [
+      `table ${readable(table)} had ${table.rows} rows in the backup and ${rows ?? 0} of them were copied`,
+    ];
+  });
+}
+
+function contentProblems(
+  table: CompiledTable,
+  expected: ReadonlyMap<string, TableHash>,
+  found: ReadonlyMap<string, TableHash>,
+): string[] {
+  const sources = table.sources.map((_, index) => expected.get(sourceName(table, index)));
+  const rows = sources.reduce((sum, source) => sum + (source?.rows ?? 0), 0);
+  const hash = sources.reduce((sum, source) => sum + BigInt(source?.hash ?? 0), 0n);
+  const target = found.get(qualified(table.target));
+  if (target?.rows !== rows) {
+    return [`table ${readable(table.target)} has ${target?.rows ?? 0} rows, its sources select ${rows}`];
+  }
+  if (BigInt(target.hash) !== hash) {
+    return [
+      `table ${readable(table.target)} has ${rows} rows, but their content is not what the mapping's expressions give`,
+    ];
+  }
+  return [];
+}
+
+async function failedAssertions(
+  client: Client,
+  compiled: CompiledMapping,
+  schemas: readonly string[],
+): Promise<string[]> {
+  const problems: string[] = [];
+  for (const assertion of compiled.assertions) {
+    await inTransaction(
+      client,
+      async () => {
+        await client.query(`set local search_path = ${identifiers(schemas)}`);
+        const rows = await all(
+          client,
+          `select 1 from (${assertion.sql.trim().replace(/;\s*$/, '')}\n) as found limit 1`,
+        );
+        if (rows.length > 0) problems.push(`the assertion "${assertion.name}" fails: it returned rows`);
+      },
+      'begin read only',
+    ).catch((error: unknown) => {
+      if (
+        (error as { code?: string }).code?.startsWith('08') ||
+        (error as { code?: string }).code?.startsWith('57')
+      )
+        throw error;
+      problems.push(`the assertion "${assertion.name}" could not be read: ${sentence(error)}`);
+    });
+  }
+  return problems;
+}
+
+function tableReport(
+  table: CompiledTable,
+  expected: ReadonlyMap<string, TableHash>,
+  found: ReadonlyMap<string, TableHash>,
+): TableReport {
+  const rowsOf = (index: number) => expected.get(sourceName(table, index))?.rows ?? 0;
+  const base = table.sources.reduce(
+    (sum, source, index) => (source.kind === 'base' ? sum + rowsOf(index) : sum),
+    0,
+  );
+  return {
+    table: readable(table.target),
+    sourceRows: base,
+    targetRows: found.get(qualified(table.target))?.rows ?? 0,
+    origin: table.sources.map((source, index) => `${readable(source.table)} (${rowsOf(index)})`).join(' + '),
+  };
+}
+
+/** Cumulative write counters of the managed tables: what was written after `verify` is counted against them. */
+export async function readCounters(client: Client, schemas: readonly string[]): Promise<Map<string, number>> {
+  await client.query('select pg_stat_clear_snapshot()');
+  const rows = await all<{ schema: string; name: string; written: string }>(
+    client,
+    `select schemaname as schema, relname as name, n_tup_ins + n_tup_upd + n_tup_del as written
+     from pg_stat_all_tables where schemaname = any($1)`,
+    [schemas],
+  );
+  return new Map(rows.map((row) => [qualified(row), Number(row.written)]));
+}
+
+/** Keeps the counters in the ledger, in place of earlier ones. */
+export async function keepCounters(client: Client, schemas: readonly string[]): Promise<void> {
+  const counters = await readCounters(client, schemas);
+  await inTransaction(client, async () => {
+    await client.query('delete from kirikae.counters');
+    await client.query(
+      `insert into kirikae.counters (table_schema, table_name, written) select '', name, written from unnest($1::text[], $2::bigint[]) as c(name, written)`,
+      [[...counters.keys()], [...counters.values()]],
+    );
+  });
+}
+
+/** Sentences about rows written since the counters were kept. */
+export async function writtenSince(client: Client, schemas: readonly string[]): Promise<string[]> {
+  const now = await readCounters(client, schemas);
+  const kept = await all<{ name: string; written: string }>(
+    client,
+    'select table_name as name, written from kirikae.counters',
+  );
+  return kept.flatMap(({ name, written }) => {
+    const more = (now.get(name) ?? 0) - Number(written);
+    return more > 0
+      ? [
+          `${more} ${more === 1 ? 'row was' : 'rows were'} written to ${name} after verify; the way back does not keep them.`,
+        ]
+      : [];
+  });
+}

@@ -1,0 +1,76 @@
+/** A worker: serves the workflow and the activities of the plans whose variables are set. */
+import path from 'node:path';
+import { loadClientConnectConfig } from '@temporalio/envconfig';
+import { DefaultLogger, NativeConnection, Runtime, Worker, type LogEntry } from '@temporalio/worker';
+import pino from 'pino';
+import { createActivities } from '../activities';
+import { guardActivities } from '../activities/context';
+import { TASK_QUEUE } from './contract';
+import { redactor } from './secrets';
+import { missingVariables, type Settings } from './settings';
+
+export interface WorkerOptions {
+  settings: Settings;
+  /** Bundle of the workflows; default the one that the build made. */
+  workflowBundle?: string;
+  /** Logs of this level and above go to standard error as JSON lines. */
+  logLevel?: 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
+}
+
+/** Runs until SIGTERM or SIGINT, then drains: activities get a while to stop and are taken up by another worker. */
+export async function runWorker(options: WorkerOptions): Promise<void> {
+  const { settings } = options;
+  const redact = redactor(settings);
+  const log = pino(pino.destination(2));
+  const level = options.logLevel ?? 'INFO';
+  Runtime.install({
+    logger: new DefaultLogger(level, (entry) => logEntry(log, entry, redact)),
+    shutdownSignals: ['SIGTERM', 'SIGINT'],
+  });
+  for (const plan of Object.values(settings.plans)) {
+    for (const problem of missingVariables(plan))
+      log.warn(`${problem} Until then runs of this plan are refused; the other plans are served.`);
+  }
+  const { connectionOptions, namespace } = loadClientConnectConfig();
+  const connection = await NativeConnection.connect(connectionOptions);
+  try {
+    const workers = await Promise.all(
+      queuesOf(settings).map((taskQueue) =>
+        Worker.create({
+          connection,
+          namespace: namespace ?? 'default',
+          taskQueue,
+          workflowBundle: {
+            codePath: options.workflowBundle ?? path.join(__dirname, '..', 'workflow-bundle.js'),
+          },
+          activities: createActivities(settings),
+          interceptors: { activity: [guardActivities(redact)] },
+          maxHeartbeatThrottleInterval: '1s',
+          defaultHeartbeatThrottleInterval: '1s',
+          maxConcurrentActivityTaskExecutions: 20,
+          shutdownGraceTime: '10s',
+        }),
+      ),
+    );
+    await Promise.all(workers.map((worker) => worker.run()));
+  } finally {
+    await connection.close();
+  }
+}
+
+function queuesOf(settings: Settings): string[] {
+  const hosts = Object.values(settings.plans).flatMap((plan) => plan.hostQueue ?? []);
+  return [...new Set([TASK_QUEUE, ...hosts])];
+}
+
+function logEntry(log: pino.Logger, entry: LogEntry, redact: (text: string) => string): void {
+  const levels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
+  const meta = JSON.parse(redact(JSON.stringify(entry.meta ?? {}, plainErrors))) as object;
+  log[levels[entry.level]](meta, redact(entry.message));
+}
+
+// JSON leaves out what an error says.
+function plainErrors(_key: string, value: unknown): unknown {
+  if (value instanceof Error) return { name: value.name, message: value.message, cause: value.cause };
+  return typeof value === 'bigint' ? value.toString() : value;
+}

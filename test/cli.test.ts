@@ -1,0 +1,252 @@
+// The command line against a real Temporal server, with scripted runs in place of real migrations.
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { BackupStatus, Outcome, Report, Status } from '../src/contract';
+import { runCommand } from './support/cli-terminal';
+import { type ScriptedRuns, createNamespace, openScriptedRuns } from './support/scripted-runs';
+
+const backup: BackupStatus = {
+  database: 'tumiki_backup',
+  fingerprint: 'f1n6e7',
+  tables: 3,
+  rows: 1000,
+  bytes: 2e6,
+};
+const atApproval: Partial<Status> = {
+  step: 'approval',
+  backup,
+  waitingFor: 'an approval',
+  nextAction: 'Approve it.',
+};
+const plans = [
+  'ends-migrated',
+  'ends-refused',
+  'ends-rolled-back',
+  'parks',
+  'goes-live',
+  'waits',
+  'waits-too',
+];
+
+let runs: ScriptedRuns;
+let folder: string;
+let config: string;
+beforeAll(async () => {
+  runs = await openScriptedRuns();
+  folder = mkdtempSync(path.join(tmpdir(), 'kirikae-cli-'));
+  config = writeSettings();
+});
+afterAll(async () => {
+  await runs.close();
+  rmSync(folder, { recursive: true });
+});
+
+describe('start', () => {
+  const start = (plan: string, ...more: string[]) => [
+    'start',
+    plan,
+    '--by',
+    'alice',
+    '--config',
+    config,
+    ...more,
+  ];
+
+  test.each([
+    ['ends-migrated', 0, 'Migrated'],
+    ['ends-refused', 2, 'Refused'],
+    ['ends-rolled-back', 3, 'Rolled back'],
+    ['parks', 4, 'Parked: the run waits for an operator. Repair it.'],
+    ['goes-live', 0, 'Live: users may write again'],
+  ])('--watch follows %s and exits %i', async (plan, expected, sentence) => {
+    const { exitCode, stdout, stderr } = await runCommand(
+      start(plan, '--confirm-checklist', '--watch'),
+      runs.env,
+    );
+    expect({ exitCode, stderr }).toEqual({ exitCode: expected, stderr: '' });
+    expect(stdout).toContain(`Started kirikae-${plan}`);
+    expect(stdout).toContain(sentence);
+  });
+
+  test('refuses with exit 2 when nobody can be asked about the checklist', async () => {
+    const { exitCode, stdout, stderr } = await runCommand(start('waits'), runs.env);
+    expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
+    expect(stderr).toContain('Checklist: "Rehearsal passed" is not confirmed.');
+  });
+
+  test('asks item by item on a terminal, and refuses when one is left out', async () => {
+    const keys = [{ after: 'Rehearsal passed', press: ' \r' }];
+    const { exitCode, stderr } = await runCommand(start('waits'), runs.env, keys);
+    expect(exitCode).toBe(2);
+    expect(stderr).not.toContain('"Window announced"');
+    expect(stderr).toContain('"Rehearsal passed" is not confirmed');
+  });
+
+  test('starts once all items are ticked, and refuses the plan and the production database a second time', async () => {
+    const env = { ...runs.env, WAITS_URL: 'postgres://u:secret@db.example/p' };
+    const keys = [{ after: 'Rehearsal passed', press: 'a\r' }];
+    const first = await runCommand(start('waits', '--json'), env, keys);
+    expect(first.exitCode).toBe(0);
+    expect(JSON.parse(first.stdout)).toEqual({
+      workflowId: 'kirikae-waits',
+      runId: expect.any(String) as unknown,
+      plan: 'waits',
+      requestedBy: 'alice',
+    });
+    const again = await runCommand(start('waits', '--yes'), runs.env);
+    expect(again).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining('A run with the ID kirikae-waits is already') as unknown,
+    });
+
+    const other = { ...runs.env, WAITS_TOO_URL: 'postgres://other:x@DB.example:5432/p?sslmode=require' };
+    const second = await until(
+      () => runCommand(start('waits-too', '--yes', '--id', `other-${Date.now()}`), other),
+      ({ exitCode }) => exitCode === 2,
+    );
+    expect(second.stderr).toContain('The run kirikae-waits is already migrating this production database');
+    expect(JSON.stringify(first) + second.stderr).not.toContain('secret');
+  });
+});
+
+describe('status', () => {
+  test('prints the answer of the query alone with --json', async () => {
+    const id = await runs.start({ statuses: [atApproval] });
+    const { exitCode, stdout } = await runCommand(['status', id, '--json'], runs.env);
+    expect(exitCode).toBe(0);
+    expect(JSON.parse(stdout)).toEqual(await runs.client.workflow.getHandle(id).query('status'));
+  });
+
+  test('adds rows in flight to the bar of the step', async () => {
+    const id = await runs.start({ statuses: [{ step: 'backup' }], activity: 'copyRows' });
+    const { stdout } = await until(
+      () => runCommand(['status', id], runs.env),
+      (result) => result.stdout.includes('500'),
+    );
+    expect(stdout).toMatch(/backup .* running .*█{4}░{4} {2}50% 500 \/ 1,000/);
+  });
+
+  test('shows the attempt and why the last one failed', async () => {
+    const id = await runs.start({ statuses: [{ step: 'backup' }], activity: 'failToConnect' });
+    const { stdout } = await until(
+      () => runCommand(['status', id], runs.env),
+      (result) => result.stdout.includes('attempt 4'),
+    );
+    expect(stdout).toContain('backup: attempt 4, the database refuses connections');
+  });
+
+  test('shows what is waited for, the fingerprint, drops and notes', async () => {
+    const dropped = [{ what: 'User.hasCompletedOnboarding', rows: 1234, reason: 'no longer used' }];
+    const id = await runs.start({ statuses: [{ ...atApproval, dropped, notes: ['A webhook failed.'] }] });
+    const { stdout } = await runCommand(['status', id], runs.env);
+    for (const text of [
+      'Fingerprint f1n6e7',
+      'Waiting for an approval',
+      'Next Approve it.',
+      'User.hasCompletedOnboarding (1,234): no longer used',
+      'A webhook failed.',
+    ]) {
+      expect(stdout).toContain(text);
+    }
+  });
+
+  test.each<[Outcome, number]>([
+    ['rehearsed', 0],
+    ['rejected', 5],
+    ['cancelled', 5],
+    ['needs-operator', 4],
+  ])('--watch ends at %s with exit %i, also after the end', async (outcome, expected) => {
+    const id = await runs.start({ statuses: [{ step: 'verify' }, { step: 'report', outcome }] });
+    expect(await runCommand(['status', id, '--watch'], runs.env)).toMatchObject({
+      exitCode: expected,
+      stderr: '',
+    });
+    const after = await runCommand(['status', id, '--watch', '--json'], runs.env);
+    expect(after.exitCode).toBe(expected);
+    expect(JSON.parse(after.stdout)).toMatchObject({ outcome });
+  });
+
+  test('--watch prints a line a change off a terminal', async () => {
+    const id = await runs.start({
+      statuses: [{ step: 'fence' }, atApproval, { ...atApproval, outcome: 'rejected' }],
+    });
+    const { stdout } = await runCommand(['status', id, '--watch'], runs.env);
+    expect(stdout).toMatch(/^\d\d:\d\d:\d\d approval: running$/m);
+    expect(stdout).toMatch(/^\d\d:\d\d:\d\d waiting for an approval$/m);
+    expect(stdout.match(/waiting for an approval/g)).toHaveLength(1);
+  });
+
+  test('--watch redraws on a terminal', async () => {
+    const id = await runs.start({
+      statuses: [{ step: 'fence' }, { step: 'fence' }, { step: 'verify', outcome: 'rejected' }],
+    });
+    const { stdout, exitCode } = await runCommand(['status', id, '--watch'], runs.env, []);
+    expect(exitCode).toBe(5);
+    expect(stdout).toContain('\u001b[1;1H\u001b[0J');
+  });
+
+  test('says that a terminated run needs a look and exits 4', async () => {
+    const id = await runs.start({ statuses: [{ step: 'reset' }] });
+    await runCommand(['status', id], runs.env);
+    await runs.client.workflow.getHandle(id).terminate();
+    const { exitCode, stdout } = await runCommand(['status', id, '--watch'], runs.env);
+    expect(exitCode).toBe(4);
+    expect(stdout).toContain(`Temporal closed ${id} as TERMINATED`);
+  });
+
+  test('says so when there is no such run', async () => {
+    const result = await runCommand(['status', 'no-such-run'], runs.env);
+    expect(result).toMatchObject({
+      exitCode: 1,
+      stderr: expect.stringContaining('has no run no-such-run') as unknown,
+    });
+  });
+});
+
+test('report writes one HTML page', async () => {
+  const id = await runs.start({ statuses: [atApproval] });
+  const file = path.join(folder, 'report.html');
+  const { exitCode, stdout } = await runCommand(['report', id, '--out', file, '--json'], runs.env);
+  expect(exitCode).toBe(0);
+  expect((JSON.parse(stdout) as { report: Report }).report.workflowId).toBe(id);
+  expect(readFileSync(file, 'utf8')).toContain(id);
+});
+
+test('names the missing worker within 15 s and exits 1', async () => {
+  const { env } = await createNamespace();
+  const begin = Date.now();
+  const started = await runCommand(['start', 'waits', '--by', 'alice', '--config', config, '--yes'], env);
+  expect(Date.now() - begin).toBeLessThan(15_000);
+  expect(started).toMatchObject({ exitCode: 1, stdout: '' });
+  expect(started.stderr).toContain('No worker polls offline-migration');
+});
+
+async function until<T>(look: () => Promise<T>, isThere: (seen: T) => boolean): Promise<T> {
+  const deadline = Date.now() + 20_000;
+  for (;;) {
+    const seen = await look();
+    if (isThere(seen) || Date.now() > deadline) return seen;
+    await new Promise((resolve) => setTimeout(resolve, 200));
+  }
+}
+
+function writeSettings(): string {
+  mkdirSync(path.join(folder, 'schema'));
+  writeFileSync(path.join(folder, 'schema/1.sql'), 'select 1;\n');
+  writeFileSync(path.join(folder, 'mapping.yaml'), '{}\n');
+  const file = path.join(folder, 'kirikae.yaml');
+  const plan = (name: string) => ({
+    databases: {
+      production: { urlEnv: `${name.toUpperCase().replace(/-/g, '_')}_URL` },
+      backup: { urlEnv: 'B_URL' },
+      shadow: { urlEnv: 'C_URL' },
+    },
+    checklist: ['Window announced', 'Rehearsal passed'],
+    maintenance: { kind: 'nginx', flagFile: './on', probe: { url: 'http://127.0.0.1:1/' } },
+    schema: { kind: 'sql', dir: './schema' },
+    mapping: './mapping.yaml',
+  });
+  writeFileSync(file, JSON.stringify({ plans: Object.fromEntries(plans.map((name) => [name, plan(name)])) }));
+  return file;
+}

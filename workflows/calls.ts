@@ -1,0 +1,31 @@
+/** How the workflow calls activities: which queue, which patience. */
+import { ActivityCancellationType, proxyActivities } from '@temporalio/workflow';
+import type { Activities } from '../activities';
+
+// Only outages are retryable (activities say so themselves), and they last as long as they last. A heartbeat comes every
+// second; a worker that is silent for ten is taken for dead. Cancelling waits until the activity has really stopped.
+const patient = {
+  startToCloseTimeout: '7 days',
+  heartbeatTimeout: '10s',
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+  retry: { initialInterval: '1s', backoffCoefficient: 1.5, maximumInterval: '15s' },
+} as const;
+
+/** Activities on the databases. */
+export const database = proxyActivities<Activities>(patient);
+
+/** Before anything is changed an outage is a finding, not something to wait for. */
+export const early = proxyActivities<Activities>({ ...patient, retry: { maximumAttempts: 3 } });
+
+/** Activities on the host of the plan: its own queue where the plan names one. */
+export function hostOf(queue: string | null) {
+  return proxyActivities<Activities>(queue === null ? patient : { ...patient, taskQueue: queue });
+}
+
+/** As `hostOf`, with the short patience of preflight. */
+export function earlyHostOf(queue: string | null) {
+  const short = { ...patient, scheduleToStartTimeout: '15s', retry: { maximumAttempts: 2 } } as const;
+  return proxyActivities<Activities>(queue === null ? short : { ...short, taskQueue: queue });
+}
+
+export type { Activities };

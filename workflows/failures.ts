@@ -1,0 +1,43 @@
+/** Why a run leaves its path, as errors the workflow throws to itself, and the sentence inside a failed activity. */
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  ChildWorkflowFailure,
+  TimeoutFailure,
+} from '@temporalio/workflow';
+
+/** Preflight found something, or the input is unusable: nothing was changed. */
+export class Refused extends Error {
+  constructor(readonly reasons: string[]) {
+    super(reasons.join(' '));
+  }
+}
+
+/** The approval was refused, or didn't come in time. */
+export class Rejected extends Error {}
+
+/** An operator ended a parked run. */
+export class Settled extends Error {}
+
+/** After `live`: persons asked for the way back and accepted the loss. */
+export class RollBackGranted extends Error {}
+
+export interface Problem {
+  type: string;
+  message: string;
+}
+
+/** Type and sentence of a failed activity; Temporal's own "Activity task failed" says nothing. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure)
+    return problemOf(error.cause);
+  if (error instanceof ApplicationFailure)
+    return { type: error.type ?? 'StepFailed', message: error.message };
+  if (error instanceof TimeoutFailure) {
+    return {
+      type: 'StepFailed',
+      message: `No worker finished it in time (${error.message}). Is a worker running?`,
+    };
+  }
+  return { type: 'StepFailed', message: error instanceof Error ? error.message : String(error) };
+}

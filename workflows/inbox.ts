@@ -1,0 +1,171 @@
+/** What people say to a run: updates with validators, and signals of the same names. */
+import {
+  ApplicationFailure,
+  defineQuery,
+  defineSignal,
+  defineUpdate,
+  setHandler,
+} from '@temporalio/workflow';
+import { z } from 'zod';
+import { COMMANDS, QUERIES, type CommandName, type Report, type Status } from '../src/contract';
+import type { Run } from './run';
+
+const person = z.object({ by: z.string().trim().min(1), note: z.string().optional() });
+const payloads = {
+  approve: person.extend({ fingerprint: z.string().min(1) }),
+  reject: person.extend({ fingerprint: z.string().min(1) }),
+  confirm: person.extend({ check: z.string().min(1), passed: z.boolean() }),
+  retry: person,
+  settle: person,
+  rollBack: person.extend({ acceptLoss: z.boolean().optional() }),
+  retireBackup: person,
+} satisfies Record<CommandName, z.ZodType>;
+
+type Payload<N extends CommandName> = z.output<(typeof payloads)[N]>;
+
+const descriptions: Record<CommandName, string> = {
+  approve: 'Approves the destructive reset: { by, fingerprint, note? }; counts only in the step approval',
+  reject: 'Rejects the reset, everything so far is undone: { by, fingerprint, note? }',
+  confirm: 'Answers a manual smoke check: { by, check, passed, note? }',
+  retry: 'Goes on after a repair, when the run is parked: { by, note? }',
+  settle: 'Ends a parked run as needs-operator and leaves page and fence as they are: { by, note? }',
+  rollBack: 'Brings the old database back after the point of no return: { by, acceptLoss: true, note? }',
+  retireBackup: 'Deletes the backup at the end: { by, note? }',
+};
+
+/** Registers queries, updates and signals; before anything is awaited, so that nothing said early is lost. */
+export function openInbox(run: Run): void {
+  setHandler(defineQuery<Status>(QUERIES.status), () => run.status(), {
+    description: 'Where the run stands',
+  });
+  setHandler(defineQuery<Report>(QUERIES.report), () => run.report(), { description: 'The report as JSON' });
+  for (const name of COMMANDS) {
+    setHandler(defineUpdate<string, [unknown]>(name), (input) => accept(run, name, input), {
+      description: descriptions[name],
+      validator: (input) => {
+        const why = refusal(run, name, input);
+        if (why !== null)
+          throw ApplicationFailure.create({ type: 'Refused', message: why, nonRetryable: true });
+      },
+    });
+    setHandler(
+      defineSignal<[unknown]>(name),
+      (input) => {
+        const why = refusal(run, name, input);
+        if (why === null) accept(run, name, input);
+        else run.note(`The signal ${name} was ignored: ${why}`);
+      },
+      { description: descriptions[name] },
+    );
+  }
+}
+
+/** Why a message makes no sense now, with what would; null when it does. */
+function refusal(run: Run, name: CommandName, input: unknown): string | null {
+  const parsed = payloads[name].safeParse(input);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(
+      (issue) => `${issue.path.join('.') || 'payload'}: ${issue.message}`,
+    );
+    return `${name} needs the payload { ${Object.keys(payloads[name].shape).join(', ')} } (${problems.join('; ')}).`;
+  }
+  if (run.outcome !== null) return `The run has ended (${run.outcome}); nothing can be said to it any more.`;
+  switch (name) {
+    case 'approve':
+    case 'reject':
+      return refuseApproval(run, name, parsed.data as Payload<'approve'>);
+    case 'confirm':
+      return refuseConfirmation(run, parsed.data as Payload<'confirm'>);
+    case 'retry':
+      return run.parked || run.awaitsRetry ? null : `Nothing waits for retry: ${present(run)}`;
+    case 'settle':
+      return run.parked ? null : `Only a parked run can be settled: ${present(run)}`;
+    case 'rollBack':
+      return refuseRollBack(run, parsed.data);
+    case 'retireBackup':
+      return run.step === 'retireBackup' && run.waitingFor !== null && !run.parked
+        ? null
+        : `The backup can be retired only in the step retireBackup: ${present(run)}`;
+  }
+}
+
+function refuseApproval(
+  run: Run,
+  name: 'approve' | 'reject',
+  { by, fingerprint }: Payload<'approve'>,
+): string | null {
+  if (run.step !== 'approval' || run.at('approval').state !== 'waiting') {
+    return `${name} counts only while the step approval waits: ${present(run)}`;
+  }
+  if (fingerprint !== run.backup?.fingerprint) {
+    return `The fingerprint "${fingerprint}" is not the one of this run's backup, ${run.backup?.fingerprint}. Look at the status, compare, and send that one.`;
+  }
+  if (name === 'approve' && run.approvals.has(by))
+    return `${by} has approved already; ${run.plan.approval.minimum} different persons must.`;
+  if (name === 'approve' && isRequester(run, by)) {
+    return `${by} requested this run and may not approve it (approval.requesterMayApprove is false). Somebody else must approve.`;
+  }
+  return null;
+}
+
+function refuseConfirmation(run: Run, { check }: Payload<'confirm'>): string | null {
+  if (run.awaitedCheck === check) return null;
+  return run.awaitedCheck === null
+    ? `No manual check is waited for: ${present(run)}`
+    : `The check waited for is "${run.awaitedCheck}", not "${check}".`;
+}
+
+function refuseRollBack(run: Run, { by, acceptLoss }: Payload<'rollBack'>): string | null {
+  if (!run.live)
+    return `rollBack is for after the point of no return; before it, cancel the run: it then goes back by itself. ${present(run)}`;
+  if (run.step !== 'monitor' && run.step !== 'retireBackup')
+    return `rollBack is possible in the steps monitor and retireBackup: ${present(run)}`;
+  if (acceptLoss !== true) {
+    return 'Users may have written since production went live; rolling back loses that. Send rollBack with "acceptLoss": true if that is accepted.';
+  }
+  if (run.rollBackVotes.has(by))
+    return `${by} has asked for it already; ${run.plan.approval.minimum} different persons must.`;
+  if (isRequester(run, by))
+    return `${by} requested this run and may not approve its roll back. Somebody else must.`;
+  return null;
+}
+
+function accept(run: Run, name: CommandName, input: unknown): string {
+  const { by, note } = person.parse(input);
+  const decision = run.decide(by, name, note ?? null);
+  switch (name) {
+    case 'approve':
+      run.approvals.set(by, decision.at);
+      return `Approved by ${by} (${run.approvals.size} of ${run.plan.approval.minimum}).`;
+    case 'reject':
+      run.rejection = decision;
+      return `Rejected by ${by}; everything so far is undone.`;
+    case 'confirm': {
+      const { check, passed } = payloads.confirm.parse(input);
+      run.confirmations.set(check, { passed, by });
+      return `${check}: ${passed ? 'passed' : 'failed'}, said ${by}.`;
+    }
+    case 'retry':
+    case 'settle':
+      run.answer = name;
+      run.awaitsRetry = false;
+      return name === 'retry' ? 'The run goes on.' : 'The run ends as needs-operator.';
+    case 'rollBack':
+      run.rollBackVotes.add(by);
+      return `Roll back asked for by ${by} (${run.rollBackVotes.size} of ${run.plan.approval.minimum}).`;
+    case 'retireBackup':
+      run.retired = decision;
+      return 'The backup is deleted.';
+  }
+}
+
+function isRequester(run: Run, by: string): boolean {
+  return (
+    !run.plan.approval.requesterMayApprove &&
+    by.trim().toLowerCase() === run.input.requestedBy.trim().toLowerCase()
+  );
+}
+
+function present(run: Run): string {
+  return `the run is in step ${run.step}${run.waitingFor ? `, waiting for ${run.waitingFor}` : ''}.`;
+}

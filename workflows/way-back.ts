@@ -1,0 +1,122 @@
+/** The way back: what the ledger's marks call for, in the order that keeps the page on until the old database is proved. */
+import { CancellationScope } from '@temporalio/workflow';
+import { checkNow } from './after-reset';
+import { database, hostOf } from './calls';
+import { copyRows } from './copy-rows';
+import type { Run } from './run';
+
+/** What the way back found: nothing of this run's, production as it was before, or production live (nothing restored). */
+export type WayBack = 'nothing' | 'restored' | 'untouched' | 'live';
+
+/**
+ * Undoes what the ledger says this run did; uncancellable, parked at the first thing that fails.
+ * @throws Settled when an operator ends the parked run
+ */
+export async function goBack(run: Run, options: { lossAccepted: boolean }): Promise<WayBack> {
+  run.indexing?.cancel();
+  await CancellationScope.nonCancellable(async () => run.indexing?.done.catch(() => undefined));
+  run.wait(null, 'Nothing: the way back runs by itself.');
+  const ref = run.ref(true);
+  const marks = await run.insist('Reading the ledger', () => database.takeStock({ run: ref }));
+  if (!marks.claimed) {
+    await run.insist('Removing the shadow database', () => database.release({ run: ref }));
+    return 'nothing';
+  }
+  if (marks.live && !options.lossAccepted) {
+    await finishLive(run);
+    return 'live';
+  }
+  if (options.lossAccepted) {
+    await run.insist('Noting that the loss is accepted', () => database.acceptLoss({ run: ref }));
+    run.live = false;
+  }
+  const host = hostOf(run.plan.hostQueue);
+  if (marks.reset) {
+    await run.insist('Turning the maintenance page on', async () => {
+      await database.notePage({ run: ref, on: true });
+      await host.maintenanceOn({ run: ref });
+    });
+    if (run.pageOffAt !== null) run.pageOffAt = null;
+    run.pageOnAt ??= Date.now();
+    await run.insist('Raising the fence', () => database.fence({ run: ref }));
+    if (options.lossAccepted) await run.insist('Copying the present database aside', () => copyAside(run));
+    const late = await run.insist('Counting later writes', () => database.countLateWrites({ run: ref }));
+    for (const sentence of late) run.note(sentence);
+    await run.insist('Restoring production from the backup', () => restore(run));
+  }
+  await run.insist('Lifting the fence', () => database.liftFence({ run: ref }));
+  for (const index of [...run.deploysBegun].reverse()) await rollBackDeploy(run, index);
+  if (marks.reset) {
+    for (const { name, kind } of run.plan.rollbackSmoke) {
+      await run.insist(`The check "${name}" of the old version`, () => checkNow(run, name, kind, true));
+    }
+  }
+  if (marks.pageOn || marks.reset) {
+    await run.insist('Taking the maintenance page down', async () => {
+      await host.maintenanceOff({ run: ref });
+      await database.notePage({ run: ref, on: false });
+    });
+    run.pageOffAt = Date.now();
+  }
+  if (!marks.reset) await run.insist('Removing the backup', () => database.dropBackup({ run: ref }));
+  else
+    run.note(`The backup ${run.plan.backupDatabase} is kept; a further run is refused until it is removed.`);
+  await run.insist('Removing the ledger', () => database.release({ run: ref }));
+  markUndone(run);
+  return marks.reset ? 'restored' : 'untouched';
+}
+
+// From empty, each time: copy, keys, comparison with the manifest.
+async function restore(run: Run): Promise<void> {
+  const ref = run.ref(true);
+  const attempt = await database.nextRestore({ run: ref });
+  const plan = await database.beginRestore({ run: ref, attempt });
+  await copyRows(run, 'reset', { name: 'restore', attempt }, plan.groups, true);
+  await database.finishRestore({ run: ref, attempt });
+}
+
+async function copyAside(run: Run): Promise<void> {
+  const ref = run.ref(true);
+  const plan = await database.beginAside({ run: ref });
+  await copyRows(run, 'monitor', { name: 'aside', attempt: 1 }, plan.groups, true);
+  const { rows } = await database.sealAside({ run: ref });
+  run.note(
+    `The database as it was before the roll back is kept as ${plan.database} (${rows} rows), beside the backup.`,
+  );
+}
+
+async function rollBackDeploy(run: Run, index: number): Promise<void> {
+  const deploy = run.plan.deploys[index];
+  if (!deploy) return;
+  if (!deploy.hasRollback) {
+    run.note(
+      `The deploy "${deploy.name}" has no rollback command: bring back its previous version by hand if it doesn't suit the old schema.`,
+    );
+    return;
+  }
+  const host = hostOf(run.plan.hostQueue);
+  await run.insist(`Bringing back the previous version of "${deploy.name}"`, () =>
+    host.deploy.executeWithOptions({ summary: `previous ${deploy.name}` }, [
+      { run: run.ref(true), index, back: true },
+    ]),
+  );
+}
+
+// After a Temporal reset of a run that was live: users write, so the page goes down and nothing is restored.
+async function finishLive(run: Run): Promise<void> {
+  const ref = run.ref(true);
+  run.live = true;
+  await run.insist('Taking the maintenance page down', async () => {
+    await hostOf(run.plan.hostQueue).maintenanceOff({ run: ref });
+    await database.notePage({ run: ref, on: false });
+  });
+  run.note('Production was live already, so nothing was restored. The backup is kept.');
+  await run.insist('Removing the ledger', () => database.release({ run: ref }));
+}
+
+function markUndone(run: Run): void {
+  for (const step of run.steps) {
+    if (step.state === 'done' && !['preflight', 'announce', 'approval'].includes(step.name))
+      step.state = 'undone';
+  }
+}
