@@ -1,8 +1,8 @@
 /** Fills Tumiki's schema as it is before the migration with made-up rows: many ordinary ones, and every awkward one we know. */
 import type { ClientBase } from 'pg';
 import { identifier } from '../../src/postgres/sql';
-import { insertAwkwardRows } from './generate-awkward';
-import { ordinaryRows } from './generate-rows';
+import { insertAwkwardRows } from './made-up/awkward-rows';
+import { ordinaryRows } from './made-up/ordinary-rows';
 
 export interface GenerateOptions {
   /** Ordinary users, each with about 75 rows in all tables; the awkward rows come on top. 0 leaves the database empty. */

@@ -131,7 +131,7 @@ function message(error: unknown): string {
 function unreadable(text: string): string {
   try {
     parseSync(`select ${text}`);
-    return 'it cannot be read';
+    return "it holds a control character; write it as an escape, e.g. e'\\x01'";
   } catch (error) {
     return `PostgreSQL's parser says: ${message(error)}`;
   }

@@ -9,6 +9,7 @@ import { createDatabase } from './environment';
 
 export interface MappingDatabases {
   source: Client;
+  sourceUrl: string;
   target: Client;
   /** Empties both, gives each its schema, and compiles the mapping between them. */
   compile(before: string, after: string, mapping?: string, schemas?: string[]): Promise<CompiledMapping>;
@@ -68,6 +69,7 @@ export async function openMappingDatabases(): Promise<MappingDatabases> {
 
   return {
     source,
+    sourceUrl: old.url,
     target,
     compile,
     scan: async (...args) => scanMapping(source, await sound(...args), args[3] ?? ['public']),
@@ -98,7 +100,7 @@ async function copyRows(
         rowMode: 'array',
         types: asText,
       });
-      const places = table.types.map((type, index) => `$${index + 1}::text::${type}`).join(', ');
+      const places = table.types.map((_, index) => `$${index + 1}`).join(', ');
       for (const row of rows) {
         const insert = `insert into ${qualified(table.target)} (${identifiers(table.columns)}) overriding system value`;
         await target.query(`${insert} values (${places})`, row);

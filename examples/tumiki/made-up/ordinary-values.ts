@@ -1,5 +1,5 @@
 /** SQL expressions for made-up values, all computed from a number: the same seed gives the same rows, and references need no look-up. */
-import { identifier, identifiers, literal } from '../../src/postgres/sql';
+import { identifier, identifiers, literal } from '../../../src/postgres/sql';
 
 /** Expressions over row numbers; `n` is SQL text such as `n` or `n / 2`, `kind` keeps the values of different columns apart. */
 export function tumikiValues(users: number, seed: number) {

@@ -1,5 +1,5 @@
 /** The ordinary rows of a made-up Tumiki: one statement a table, in proportions of a real one. */
-import { fill, tumikiValues } from './generate-values';
+import { fill, tumikiValues } from './ordinary-values';
 
 /** The statements that insert the ordinary rows; they hold all foreign keys once all have run. */
 export function ordinaryRows(users: number, seed: number): string[] {

@@ -68,3 +68,26 @@ export function noise(label: string, bytes: number): Buffer {
   for (let n = 0; n * 64 < bytes; n++) blocks.push(createHash('sha512').update(`${label}:${n}`).digest());
   return Buffer.concat(blocks).subarray(0, bytes);
 }
+
+/** A row to insert: column name to value. */
+export type Row = Record<string, unknown>;
+
+/** The number-th awkward user, in every form an identity provider gives. */
+export const userId = (n: number) =>
+  [
+    `auth0|awkward${n}`,
+    `google-oauth2|99999999999999999${n}`,
+    `cawkwarduser${n}`,
+    `oidc|o'bri\\en "${n}" 切`,
+  ][n % 4] ?? '';
+/** Ids of other awkward rows. */
+export const id = (kind: string, n: number | string) => `cawkward${kind}${n}`;
+/** Creation and update of the n-th row; further down, the n-th value of each kind. */
+export const at = (n: number) => {
+  const [createdAt, updatedAt] = awkwardTimes[n % awkwardTimes.length] ?? [];
+  return { createdAt, updatedAt };
+};
+export const text = (n: number) => awkwardTexts[n % awkwardTexts.length];
+export const list = (n: number) => awkwardArrays[n % awkwardArrays.length];
+export const json = (n: number) => awkwardJson[n % awkwardJson.length];
+export const pick = (choices: string[], n: number) => choices[n % choices.length];
