@@ -1,4 +1,5 @@
 /** What every activity shares: its run's identity, the plan, sessions, heartbeats, and failures without secrets. */
+import { createHash } from 'node:crypto';
 import { CancelledFailure, CompleteAsyncError, Context } from '@temporalio/activity';
 import type { ActivityInboundCallsInterceptor } from '@temporalio/worker';
 import { ApplicationFailure } from '@temporalio/common';
@@ -6,7 +7,7 @@ import type { Client } from 'pg';
 import type { Heartbeat, StepName } from '../src/contract';
 import { KirikaeError, UsageError, toFailure } from '../src/errors';
 import type { RunIdentity } from '../src/ledger';
-import { connect, disconnect } from '../src/postgres/connect';
+import { APPLICATION, connect, disconnect } from '../src/postgres/connect';
 import { findPlan, missingVariables, type Plan, type Settings } from '../src/settings';
 
 /** Sent with every activity: which plan, and for whom. */
@@ -64,15 +65,41 @@ export class Run {
     return process.env[this.plan.databases[role].urlEnv] ?? '';
   }
 
+  /** Marks this activity's sessions in pg_stat_activity: workflow, then activity; the same for every attempt. */
+  get label(): string {
+    return `${short(this.identity.chain)}-${short(this.commandKey)}`;
+  }
+
+  /** Pattern of application_name for every session of this workflow. */
+  get workflowSessions(): string {
+    return `${APPLICATION} ${short(this.identity.chain)}-%`;
+  }
+
   /** Opens sessions of these databases for `work`, and ends them in every case. */
   async sessions<T>(roles: readonly DatabaseRole[], work: (...clients: Client[]) => Promise<T>): Promise<T> {
     const clients: Client[] = [];
     try {
-      for (const role of roles)
-        clients.push(await connect(this.url(role), `${this.identity.workflowId} ${role}`));
+      for (const role of roles) clients.push(await this.open(this.url(role), role));
       return await work(...clients);
     } finally {
       await Promise.all(clients.map(disconnect));
+    }
+  }
+
+  // A frozen worker may wake up: the sessions of an earlier attempt end before this one does anything.
+  private async open(url: string, role: DatabaseRole): Promise<Client> {
+    const client = await connect(url, `${this.label} ${role} ${Context.current().info.attempt}`);
+    if (Context.current().info.attempt === 1) return client;
+    try {
+      await client.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and application_name like $1 and application_name <> current_setting('application_name')`,
+        [`${APPLICATION} ${this.label} %`],
+      );
+      return client;
+    } catch (error) {
+      await disconnect(client);
+      throw error;
     }
   }
 
@@ -81,6 +108,10 @@ export class Run {
     const { workflowExecution, activityId } = Context.current().info;
     return `${workflowExecution?.workflowId} ${workflowExecution?.runId} ${activityId}`;
   }
+}
+
+function short(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 10);
 }
 
 const progress = new WeakMap<Context, Heartbeat>();

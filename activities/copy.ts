@@ -36,7 +36,8 @@ const stepOf = { backup: 'backup', migrate: 'migrate', restore: 'reset', aside: 
 
 export function copyActivities(settings: Settings) {
   const open = (ref: RunRef) => new Run(settings, ref);
-  const reading = (step: 'backup' | 'reset' | 'verify') => ({
+  const quiet = () => ({ lanes: lanes(), signal: cancellation(), onTable: () => undefined });
+  const reading = (step: 'verify') => ({
     lanes: lanes(),
     signal: cancellation(),
     onTable: countProgress(step),
@@ -78,7 +79,7 @@ export function copyActivities(settings: Settings) {
         phase: phase.name === 'aside' ? BACKUP_PHASE : phase,
         group,
         searchPath: phase.name === 'migrate' ? run.schemas : [],
-        label: `${claimant.workflowId} ${phase.name} ${group}`,
+        label: `${run.label} ${phase.name} ${group}`,
         mayWrite: async (target: Client) => {
           if (inProduction) await ownClaim(target, claimant);
         },
@@ -184,7 +185,7 @@ export function copyActivities(settings: Settings) {
     /** Keys, indexes, sequences; then everything is compared with the manifest. */
     async finishRestore({ run: ref, attempt }: { run: RunRef; attempt: number }): Promise<void> {
       const run = open(ref);
-      const count = reading('reset');
+      const count = quiet();
       await run.sessions(['production', 'backup'], (production, backup) =>
         finishRestore(
           { ...ends(run, production, backup), run: run.identity, phase: { name: 'restore', attempt } },
@@ -202,7 +203,7 @@ export function copyActivities(settings: Settings) {
         return openBackupDatabase(asideUrl, production, true);
       });
       return run.sessions(['production'], (production) =>
-        withClient(asideUrl, `${run.identity.workflowId} aside`, async (aside) => {
+        withClient(asideUrl, `${run.label} aside`, async (aside) => {
           const claim = await ownClaim(production, run.identity);
           const target = { ...ends(run, production, aside), backupUrl: asideUrl };
           const plan = await beginBackup(target, run.identity, claim, created);
@@ -215,10 +216,10 @@ export function copyActivities(settings: Settings) {
       const run = open(ref);
       const asideUrl = abandonedUrl(run);
       return run.sessions(['production'], (production) =>
-        withClient(asideUrl, `${run.identity.workflowId} aside`, async (aside) => {
+        withClient(asideUrl, `${run.label} aside`, async (aside) => {
           await ownClaim(production, run.identity);
           const target = { ...ends(run, production, aside), backupUrl: asideUrl };
-          const { manifest } = await sealBackup(target, run.plan, reading('backup'));
+          const { manifest } = await sealBackup(target, run.plan, quiet());
           await indexBackup(aside, run.schemas);
           return { rows: manifest.tables.reduce((sum, table) => sum + table.rows, 0) };
         }),

@@ -32,11 +32,13 @@ export function preflightActivities(settings: Settings) {
     async checkMapping({
       run: ref,
       catalogue,
+      deployed,
     }: {
       run: RunRef;
       catalogue: string;
+      deployed: boolean;
     }): Promise<Pick<PreflightResult, 'findings' | 'notes' | 'dropped' | 'tables'>> {
-      return checkMapping(open(ref).plan, catalogue);
+      return checkMapping(open(ref).plan, catalogue, deployed);
     },
   };
 }

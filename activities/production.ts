@@ -127,8 +127,8 @@ export function productionActivities(settings: Settings) {
         if (claim && before && before.runId !== run.identity.runId) {
           await production.query(
             `select pg_terminate_backend(pid) from pg_stat_activity
-             where datname = current_database() and application_name like $1 and pid <> pg_backend_pid()`,
-            [`${APPLICATION} ${run.identity.workflowId} %`],
+             where datname = current_database() and application_name like $1 and application_name not like $2`,
+            [run.workflowSessions, `${APPLICATION} ${run.label} %`],
           );
         }
         return marksOf(claim);
@@ -160,7 +160,7 @@ export function productionActivities(settings: Settings) {
       const run = open(ref);
       const url = run.url('backup');
       if (!(await databaseExists(url, 'backup drop'))) return false;
-      return withClient(url, `${run.identity.workflowId} backup`, async (backup) => {
+      return withClient(url, `${run.label} backup`, async (backup) => {
         const found = await readBackup(backup).catch((error: unknown) => {
           if (error instanceof KirikaeError) return null;
           throw error;

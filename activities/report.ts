@@ -35,7 +35,8 @@ export function reportActivities(settings: Settings) {
           : 'reset default_transaction_read_only';
       return [
         `Production ${placeOf(run.url('production'))} is left as it is: fence ${claim?.fenceOn ? 'up' : 'down'}, page ${claim?.pageOn ? 'on' : 'off'}${claim?.resetAt ? `, reset at ${claim.resetAt}` : ''}.`,
-        `To lift the fence: psql "$${variable}" -c 'alter database ${database} ${lift}'`,
+        // Under the fence a plain session may not even lift it.
+        `To lift the fence: PGOPTIONS='-c default_transaction_read_only=off' psql "$${variable}" -c 'alter database ${database} ${lift}'`,
         maintenance.kind === 'nginx'
           ? `To take the page down: rm ${path.resolve(run.plan.folder, maintenance.flagFile)}`
           : `To take the page down: ${maintenance.off.join(' ')}`,

@@ -5,7 +5,10 @@ const path = require('node:path');
 
 const main = path.join(__dirname, '..', 'dist', 'src', 'cli', 'main.js');
 if (existsSync(main)) {
-  require(main);
+  const { runCli } = require(main);
+  runCli(process.argv.slice(2)).then((exitCode) => {
+    process.exitCode = exitCode;
+  });
 } else {
   console.error(
     'Kirikae has not been built yet: dist/src/cli/main.js is missing. Run npm run build, then repeat.',

@@ -6,12 +6,11 @@ import { ApplicationFailure } from '@temporalio/common';
  * - `Outage`: retried by Temporal until it is over.
  * - `NeedsOperator`: parks the run; an operator repairs and says `retry`.
  * - `Overtaken`: the ledger is further on than this run's history, or the claim is another's.
- * - `CouldNotCheck`: a comparison that could not be carried out; says nothing about the data.
  * - `DataDiffer`: a comparison that was carried out and found a difference.
  * - `StepFailed`: anything else; the step fails and the way back begins.
  */
 export type FailureType =
-  'Outage' | 'NeedsOperator' | 'Overtaken' | 'CouldNotCheck' | 'DataDiffer' | 'StepFailed' | 'UsageError';
+  'Outage' | 'NeedsOperator' | 'Overtaken' | 'DataDiffer' | 'StepFailed' | 'UsageError';
 
 /** A failure with one sentence for people; `type` decides what the run does about it. */
 export class KirikaeError extends Error {

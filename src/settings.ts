@@ -172,11 +172,11 @@ export function readSettings(file: string): Settings {
       ),
     );
   }
-  const parsed = settingsSchema.safeParse(document.toJS() as unknown);
-  if (!parsed.success) throw new UsageError(parsed.error.issues.map((issue) => describeIssue(file, issue)));
-  const problems: string[] = [];
+  const content = document.toJS() as unknown;
+  const parsed = settingsSchema.safeParse(content);
+  const problems = parsed.success ? [] : parsed.error.issues.map((issue) => describeIssue(file, issue));
   const plans: Record<string, Plan> = {};
-  for (const [name, plan] of Object.entries(parsed.data.plans)) {
+  for (const [name, plan] of Object.entries(parsed.success ? parsed.data.plans : soundPlans(content))) {
     const found = planProblems(file, name, plan);
     problems.push(...found);
     if (found.length === 0) plans[name] = completePlan(file, name, plan);
@@ -233,6 +233,17 @@ export function milliseconds(value: string): number {
   return msToNumber(value as StringValue);
 }
 
+// In a file with mistakes: the plans without any, whose missing files are worth naming in the same breath.
+function soundPlans(content: unknown): Record<string, PlanSettings> {
+  const { data } = z.object({ plans: z.record(z.string(), z.unknown()) }).safeParse(content);
+  const parsed = Object.entries(data?.plans ?? {}).map(
+    ([name, plan]) => [name, planSettings.safeParse(plan)] as const,
+  );
+  return Object.fromEntries(
+    parsed.flatMap(([name, plan]) => (plan.success ? [[name, plan.data] as const] : [])),
+  );
+}
+
 function isDuration(value: string): boolean {
   try {
     return /^\d/.test(value) && Number.isFinite(msToNumber(value as StringValue));
@@ -264,15 +275,17 @@ function planProblems(file: string, name: string, plan: PlanSettings): string[] 
   must('file', 'mapping', plan.mapping);
   if (plan.schema.kind === 'sql') {
     must('folder', 'schema.dir', plan.schema.dir);
-    if (problems.length === 0 && sqlFiles(path.resolve(folder, plan.schema.dir)).length === 0) {
+    const dir = path.resolve(folder, plan.schema.dir);
+    if (existsSync(dir) && statSync(dir).isDirectory() && sqlFiles(dir).length === 0) {
       problems.push(
-        `${file}: plans.${name}.schema.dir: ${path.resolve(folder, plan.schema.dir)} holds no *.sql file. Put the new schema there.`,
+        `${file}: plans.${name}.schema.dir: ${dir} holds no *.sql file. Put the new schema there.`,
       );
     }
   }
   for (const [list, items] of [
     ['deploy', plan.deploy],
     ['smoke', plan.smoke],
+    ['rollbackSmoke', plan.rollbackSmoke ?? []],
   ] as const) {
     const names = items.map((item) => item.name);
     for (const twice of new Set(names.filter((item, index) => names.indexOf(item) !== index))) {

@@ -97,7 +97,7 @@ async function awaitConfirmation(run: Run, name: string): Promise<void> {
 /** The point of no return: the mark `live` first, then the page down; what fails is retried by a person, never undone. */
 export async function goLive(run: Run): Promise<void> {
   await run.doStep('maintenanceOff', async () => {
-    await database.markLive({ run: run.ref() });
+    await CancellationScope.nonCancellable(() => database.markLive({ run: run.ref() }));
     run.live = true;
     await run.insist('Taking the maintenance page down', async () => {
       await hostOf(run.plan.hostQueue).maintenanceOff({ run: run.ref(true) });

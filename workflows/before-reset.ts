@@ -24,9 +24,13 @@ export async function preflight(run: Run): Promise<void> {
     reasons.push(...first.findings);
     // The shadow is prepared only when all databases are fit and nobody else has a claim.
     if (first.shadowReady) {
-      reasons.push(...(await host.deployToShadow({ run: run.ref() })));
-      const mapping = await early.checkMapping({ run: run.ref(), catalogue: first.catalogue });
-      reasons.push(...mapping.findings);
+      const deploy = await host.deployToShadow({ run: run.ref() });
+      const mapping = await early.checkMapping({
+        run: run.ref(),
+        catalogue: first.catalogue,
+        deployed: deploy.length === 0,
+      });
+      reasons.push(...deploy, ...mapping.findings);
       run.dropped = mapping.dropped;
       run.tables = mapping.tables.map((table) => ({
         table: table.target,
@@ -85,6 +89,7 @@ export async function backUp(run: Run): Promise<void> {
     run.backup = { ...sealed, fingerprint: fingerprint(manifestHash, run) };
     run.at('backup').rows = sealed.rows;
     run.at('backup').rowsTotal = sealed.rows;
+    run.at('reset').rowsTotal = sealed.rows;
     run.at('migrate').rowsTotal = sealed.rows;
     run.at('verify').rowsTotal = sealed.rows;
     const scope = new CancellationScope();
@@ -109,6 +114,10 @@ export async function awaitApproval(run: Run): Promise<void> {
     run.wait(
       `${who} of the reset of ${run.plan.productionDatabase} (fingerprint ${run.backup?.fingerprint}, ${run.backup?.rows} rows in ${run.backup?.tables} tables are backed up and will be dropped)`,
       `Approve with: kirikae approve ${run.id} --by NAME, or ${approveCommand(run.id, run.backup?.fingerprint ?? '')}`,
+    );
+    await tell(
+      run,
+      `${run.plan.name}: ${who} ${minimum === 1 ? 'is' : 'are'} waited for, fingerprint ${run.backup?.fingerprint} (workflow ${run.id}).`,
     );
     const decided = await condition(() => run.rejection !== null || run.approvals.size >= minimum, timeoutMs);
     if (run.rejection)

@@ -30,7 +30,7 @@ import {
   tell,
   turnOnMaintenance,
 } from './before-reset';
-import { database } from './calls';
+import { database, early } from './calls';
 import { Refused, Rejected, RollBackGranted, Settled, problemOf } from './failures';
 import { openInbox } from './inbox';
 import { Run, now } from './run';
@@ -44,7 +44,7 @@ const inputSchema = z.object({
 });
 
 export async function offlineMigration(input: MigrationInput): Promise<Status> {
-  const run = new Run(fillInput(input));
+  const run = new Run(fillInput(input), tell);
   openInbox(run);
   try {
     refuseUnusable(input);
@@ -87,7 +87,7 @@ async function leavePath(run: Run, error: unknown): Promise<Status> {
       error instanceof Refused ||
       (run.step === 'preflight' && !isCancellation(error) && type !== 'Overtaken')
     ) {
-      if (run.plan) await goBack(run, { lossAccepted: false });
+      if (run.plan) await removeShadow(run);
       const reasons = error instanceof Refused ? error.reasons : [message];
       for (const reason of reasons) run.note(reason);
       run.at(run.step).state = 'failed';
@@ -175,6 +175,15 @@ function ending(run: Run, outcome: Outcome): string {
       return 'Production is what it was before. Start again when the cause is gone.';
     case 'needs-operator':
       return `Bring production to a safe end by hand: README, "By hand". Page and fence were left as they are (${run.id}).`;
+  }
+}
+
+// A database that is down must not keep a refusal from ending.
+async function removeShadow(run: Run): Promise<void> {
+  try {
+    await early.release({ run: run.ref(true) });
+  } catch (error) {
+    run.note(`The shadow database could not be removed: ${problemOf(error).message}`);
   }
 }
 

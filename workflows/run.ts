@@ -38,6 +38,8 @@ export class Run {
   nextAction = 'Nothing: the run goes on by itself.';
   pageOnAt: number | null = null;
   pageOffAt: number | null = null;
+  /** Downtime of an earlier window: a roll back after `live` opens a second one. */
+  earlierDowntimeMs = 0;
   predictedEnd: string | null = null;
   backup: BackupStatus | null = null;
   dropped: Dropped[] = [];
@@ -72,7 +74,11 @@ export class Run {
     error: null,
   }));
 
-  constructor(readonly input: MigrationInput) {}
+  constructor(
+    readonly input: MigrationInput,
+    /** Tells the stakeholders; a message that can't be delivered is a note. */
+    readonly tell: (run: Run, text: string) => Promise<void>,
+  ) {}
 
   get id(): string {
     return this.info.workflowId;
@@ -170,12 +176,16 @@ export class Run {
     this.parked = true;
     this.answer = null;
     this.notes.push(problem);
+    const told = CancellationScope.nonCancellable(() =>
+      this.tell(this, `${this.input.plan}: an operator is needed (workflow ${this.id}): ${problem}`),
+    );
     this.wait(
       `an operator: ${problem}`,
       `${capital(next)}: kirikae retry ${this.id} --by NAME, or kirikae settle ${this.id} --by NAME.`,
     );
     try {
       await condition(() => this.answer !== null);
+      await told;
     } finally {
       this.parked = false;
       this.goOn();
@@ -198,7 +208,7 @@ export class Run {
       waitingFor: this.waitingFor,
       nextAction: this.nextAction,
       startedAt: this.startedAt,
-      downtimeMs: this.pageOnAt === null ? 0 : Math.max(0, until - this.pageOnAt),
+      downtimeMs: this.earlierDowntimeMs + (this.pageOnAt === null ? 0 : Math.max(0, until - this.pageOnAt)),
       predictedEnd: this.predictedEnd,
       backup: this.backup,
       steps: this.steps.map((step) => ({ ...step })),

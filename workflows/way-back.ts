@@ -36,8 +36,7 @@ export async function goBack(run: Run, options: { lossAccepted: boolean }): Prom
       await database.notePage({ run: ref, on: true });
       await host.maintenanceOn({ run: ref });
     });
-    if (run.pageOffAt !== null) run.pageOffAt = null;
-    run.pageOnAt ??= Date.now();
+    openWindow(run);
     await run.insist('Raising the fence', () => database.fence({ run: ref }));
     if (options.lossAccepted) await run.insist('Copying the present database aside', () => copyAside(run));
     const late = await run.insist('Counting later writes', () => database.countLateWrites({ run: ref }));
@@ -64,6 +63,16 @@ export async function goBack(run: Run, options: { lossAccepted: boolean }): Prom
   await run.insist('Removing the ledger', () => database.release({ run: ref }));
   markUndone(run);
   return marks.reset ? 'restored' : 'untouched';
+}
+
+// After `live` a second window of downtime opens.
+function openWindow(run: Run): void {
+  if (run.pageOnAt !== null && run.pageOffAt !== null) {
+    run.earlierDowntimeMs += run.pageOffAt - run.pageOnAt;
+    run.pageOnAt = null;
+  }
+  run.pageOffAt = null;
+  run.pageOnAt ??= Date.now();
 }
 
 // From empty, each time: copy, keys, comparison with the manifest.

@@ -40,7 +40,19 @@ export async function lookAtRun(temporal: Temporal, id: string): Promise<RunView
     );
   }
   const status = await queryRun<Status>(temporal, id, QUERIES.status);
-  return { id, status, inFlight: inFlightOf(description, status), execution: description.status.name };
+  return {
+    id,
+    status: { ...status, downtimeMs: downtimeNow(status) },
+    inFlight: inFlightOf(description, status),
+    execution: description.status.name,
+  };
+}
+
+// A workflow's clock stands still while it waits: the downtime so far is counted on from here.
+function downtimeNow(status: Status): number {
+  const since = status.steps.find((step) => step.name === 'maintenanceOn')?.startedAt;
+  const isDown = status.outcome === null && !status.live && status.downtimeMs > 0;
+  return isDown && since ? Math.max(status.downtimeMs, Date.now() - Date.parse(since)) : status.downtimeMs;
 }
 
 async function describeRun(temporal: Temporal, id: string): Promise<WorkflowExecutionDescription> {

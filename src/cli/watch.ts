@@ -15,6 +15,7 @@ const patienceMs = 120_000;
 
 /**
  * Watches a run: redraws on a terminal, prints a line a change elsewhere, and nothing with `--json`.
+ * @param onView called with every look, e.g. to answer what the run waits for
  * @returns the last look at the run and how the watch ended
  * @throws Unanswered when nobody answers the first look, or nobody for two minutes later on
  */
@@ -23,6 +24,7 @@ export async function watchRun(
   temporal: Temporal,
   id: string,
   options: CommonOptions,
+  onView: (view: RunView) => Promise<void> = () => Promise.resolve(),
 ): Promise<{ view: RunView; ending: Ending }> {
   let before: RunView | null = null;
   let answeredAtMs = Date.now();
@@ -32,6 +34,7 @@ export async function watchRun(
       if (!options.json) show(io, before, view);
       before = view;
       answeredAtMs = Date.now();
+      await onView(view);
       const ending = findEnding(view);
       if (ending) {
         if (!options.json) print(io, `${io.isTerminal ? '\n' : ''}${ending.sentence}`);

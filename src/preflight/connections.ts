@@ -7,7 +7,14 @@ import { databaseExists, describeScratch } from '../database';
 import { codeOf, sentence } from '../errors';
 import { connect, disconnect, one, withClient } from '../postgres/connect';
 import { clientTool, majorVersion } from '../postgres/dump';
-import { dropCommand, otherDatabase, placeOf, throughTheFence, urlProblem } from '../postgres/url';
+import {
+  databaseOf,
+  dropCommand,
+  otherDatabase,
+  placeOf,
+  throughTheFence,
+  urlProblem,
+} from '../postgres/url';
 import type { Plan } from '../settings';
 import { foreignShadow } from '../shadow';
 
@@ -134,6 +141,8 @@ export async function compareDatabases(
 ): Promise<string[]> {
   const findings: string[] = [];
   await findSameDatabase(opened, findings);
+  if (!opened.backup && !opened.shadow && (await wouldBeSame(urls.backup, urls.shadow)))
+    findings.push(sameDatabase('backup', 'shadow'));
   const version = await majorVersion(opened.production);
   if (version < 14) findings.push(`Production runs PostgreSQL ${version}; 14 or newer is needed.`);
   const newest = [version];
@@ -178,7 +187,6 @@ export async function compareDatabases(
 
 // Clones of a server share its identifiers; an advisory lock taken in one database is seen in that one only.
 async function findSameDatabase(opened: Opened, findings: string[]): Promise<void> {
-  const key = randomInt(2 ** 47);
   const pairs = [
     ['production', 'backup'],
     ['production', 'shadow'],
@@ -187,15 +195,31 @@ async function findSameDatabase(opened: Opened, findings: string[]): Promise<voi
   for (const [a, b] of pairs) {
     const [holder, other] = [opened[a], opened[b]];
     if (!holder || !other) continue;
-    await holder.query('select pg_advisory_lock($1)', [key]);
-    const { taken } = await one<{ taken: boolean }>(other, 'select pg_try_advisory_lock($1) as taken', [key]);
-    if (taken) await other.query('select pg_advisory_unlock($1)', [key]);
-    else
-      findings.push(
-        `${a} and ${b} are the same database. Name three different databases: ${b} would be overwritten.`,
-      );
-    await holder.query('select pg_advisory_unlock($1)', [key]);
+    if (await sharesLocks(holder, other)) findings.push(sameDatabase(a, b));
   }
+}
+
+// Two that have to be created yet: the same name on the same server, however its address is written.
+async function wouldBeSame(backup: string, shadow: string): Promise<boolean> {
+  if (databaseOf(backup) !== databaseOf(shadow)) return false;
+  const [a, b] = [otherDatabase(backup, 'postgres'), otherDatabase(shadow, 'postgres')];
+  // A server that doesn't answer is a finding already.
+  return withClient(a, 'preflight', (holder) =>
+    withClient(b, 'preflight', (client) => sharesLocks(holder, client)),
+  ).catch(() => false);
+}
+
+async function sharesLocks(holder: Client, other: Client): Promise<boolean> {
+  const key = randomInt(2 ** 47);
+  await holder.query('select pg_advisory_lock($1)', [key]);
+  const { taken } = await one<{ taken: boolean }>(other, 'select pg_try_advisory_lock($1) as taken', [key]);
+  if (taken) await other.query('select pg_advisory_unlock($1)', [key]);
+  await holder.query('select pg_advisory_unlock($1)', [key]);
+  return !taken;
+}
+
+function sameDatabase(a: string, b: string): string {
+  return `${a} and ${b} are the same database. Name three different databases: ${b} would be overwritten.`;
 }
 
 async function unlike(production: Client, other: Client, role: string): Promise<string[]> {

@@ -119,10 +119,15 @@ export async function deployToShadow(plan: Plan, key: string, signal?: AbortSign
   }
 }
 
-/** Compiles the mapping against both schemas and scans production for what would not fit. */
+/**
+ * Compiles the mapping against both schemas and scans production for what would not fit.
+ * @param catalogue hash of production's definition before the shadow's deploy
+ * @param deployed false when that deploy failed: then only production's definition is looked at
+ */
 export async function checkMapping(
   plan: Plan,
   catalogue: string,
+  deployed: boolean,
 ): Promise<Pick<PreflightResult, 'findings' | 'notes' | 'dropped' | 'tables'>> {
   const urls = urlsOf(plan);
   const { schemas } = plan.databases.production;
@@ -137,6 +142,13 @@ export async function checkMapping(
     result.findings.push(
       `Production's schema changed while the schema step ran on the shadow database. If nobody else changed it, the step ignores the URL it is given and has hit production: look at production now, and name every variable its tool reads in schema.urlEnv.`,
     );
+  }
+  // Against a schema that isn't there every entry would look wrong, and the one real problem would be buried.
+  if (!deployed) {
+    result.notes.push(
+      'The mapping was not checked: that needs the new schema, which the schema step did not give.',
+    );
+    return result;
   }
   try {
     await withClient(urls.production, 'preflight', (production) =>
@@ -176,9 +188,9 @@ export async function preflight(plan: Plan): Promise<PreflightResult> {
   };
   if (!databases.shadowReady) return result;
   try {
-    findings.push(...(await deployToShadow(plan, owner)));
-    const mapping = await checkMapping(plan, databases.catalogue);
-    findings.push(...mapping.findings);
+    const deploy = await deployToShadow(plan, owner);
+    const mapping = await checkMapping(plan, databases.catalogue, deploy.length === 0);
+    findings.push(...deploy, ...mapping.findings);
     return {
       ...result,
       notes: [...result.notes, ...mapping.notes],

@@ -45,7 +45,6 @@ function peopleRows(users: number, values: Values): string[] {
     fill('waiting_list', Math.ceil(users / 5), {
       id: id('waiting', 'n'),
       email: `'waiting' || n || '@example.org'`,
-      name: `case when n % 3 = 0 then 'Waiting ' || n end`,
       company: `case when n % 4 = 0 then 'Company ' || n end`,
       useCase: `case when n % 5 = 0 then ${words('waiting', 'n', '2')} end`,
       createdAt: time('waiting', 'n'),
@@ -54,7 +53,6 @@ function peopleRows(users: number, values: Values): string[] {
       id: team('n'),
       name: `'Team ' || n`,
       description: `case when n % 2 = 0 then ${words('team', 'n', '1')} end`,
-      logoUrl: `case when n % 5 = 0 then 'https://cdn.example/logos/' || n || '.svg' end`,
       isDeleted: 'n % 10 = 9',
       createdBy: user(`n % ${users}`),
       ...times('team', 'n'),
@@ -69,14 +67,12 @@ function peopleRows(users: number, values: Values): string[] {
     fill('OrganizationGroup', inTeams(2), {
       id: half('group'),
       name: `'Group ' || k`,
-      description: `case when k = 0 then 'The first group' end`,
       organizationId: team('t'),
       ...times('group', `t || '.' || k`),
     }),
     fill('OrganizationRole', inTeams(2), {
       id: half('role'),
       name: `case k when 0 then 'Editor' else 'Viewer' end`,
-      description: `case when k = 1 then 'Looks on' end`,
       organizationId: team('t'),
       isDefault: 'k = 1',
       ...times('role', `t || '.' || k`),
@@ -295,7 +291,6 @@ function chatRows(users: number, values: Values): string[] {
       documentCreatedAt: time('document', 'n'),
       originalText: words('suggestion', 'n', '1'),
       suggestedText: words('suggested', 'n', '1'),
-      description: `case when n % 2 = 0 then 'Shorter' end`,
       isResolved: 'n % 3 = 0',
       userId: user(`n % ${users}`),
       createdAt: time('suggestion', 'n'),

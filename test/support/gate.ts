@@ -1,0 +1,47 @@
+/** A gate in a database: rows of one table can't be written while a test holds it shut. Stops a copy at a known place. */
+import { Client } from 'pg';
+import { identifier } from '../../src/postgres/sql';
+import { until } from './migration';
+
+const key = 4711;
+
+/** SQL that gives a table the gate: a check that waits for an advisory lock, which is one per database. */
+export function gateSql(table: string): string {
+  return `
+    create function public.gate() returns boolean language plpgsql as $$
+    begin
+      perform pg_catalog.pg_advisory_xact_lock_shared(${key});
+      return true;
+    end $$;
+    alter table public.${identifier(table)} add constraint gate check (public.gate());`;
+}
+
+export interface Gate {
+  /** Waits until so many sessions stand before the gate. */
+  reached: (sessions?: number) => Promise<void>;
+  /** Backend of the first session that waits. */
+  waitingPid: () => Promise<number | undefined>;
+  /** Lets everyone pass. */
+  open: () => Promise<void>;
+}
+
+/** Shuts the gate of a database. The session's name keeps it alive under the fence. */
+export async function shutGate(url: string): Promise<Gate> {
+  const client = new Client({ connectionString: url, application_name: 'kirikae gate of a test' });
+  client.on('error', () => undefined);
+  await client.connect();
+  await client.query('select pg_advisory_lock($1)', [key]);
+  const waiting = async () => {
+    const { rows } = await client.query<{ pid: number }>(
+      `select pid from pg_locks join pg_stat_activity using (pid)
+       where locktype = 'advisory' and not granted and objid = $1 and datname = current_database() order by query_start`,
+      [key],
+    );
+    return rows.map((row) => row.pid);
+  };
+  return {
+    reached: (sessions = 1) => until(async () => (await waiting()).length >= sessions),
+    waitingPid: async () => (await waiting())[0],
+    open: () => client.end(),
+  };
+}

@@ -1,0 +1,118 @@
+/** A migration that is to fail: run to its end, and judged as "production is what it was before". */
+import { cpSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { WorkflowFailedError, type Client as TemporalClient, type WorkflowHandle } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
+import type { MigrationInput, Status } from '../../src/contract';
+import { leftovers, stateOf, type DatabaseState } from './database-state';
+import type { TestDatabase } from './environment';
+import { openNamespace, startRun, statusOf, withWorker, type Migration } from './migration';
+import { tumikiFolder } from './tumiki-database';
+import { makeTumikiTemplate } from './tumiki-template';
+
+export interface Scene {
+  template: string;
+  client: TemporalClient;
+  namespace: string;
+  close: () => Promise<void>;
+}
+
+/** A filled template and a namespace of the suite's own. */
+export async function openScene(name: string, users = 30): Promise<Scene> {
+  const template: TestDatabase = await makeTumikiTemplate(users);
+  const server = await openNamespace(name);
+  return {
+    template: template.name,
+    client: server.client,
+    namespace: server.namespace,
+    close: async () => {
+      await server.close();
+      await template.drop();
+    },
+  };
+}
+
+export interface Ending {
+  status: Status;
+  /** How Temporal closed the workflow: COMPLETED, FAILED or CANCELLED. */
+  closed: string;
+  /** Type and sentence of the failure; null when it completed. */
+  type: string | null;
+  sentence: string | null;
+}
+
+/** Starts a run, lets `during` act on it, and waits for its end. */
+export async function runToEnd(
+  scene: Scene,
+  migration: Migration,
+  during: (handle: WorkflowHandle) => Promise<unknown> = () => Promise.resolve(),
+  input: Partial<MigrationInput> = {},
+): Promise<Ending> {
+  return withWorker(migration, scene.namespace, async () => {
+    const handle = await startRun(scene.client, input);
+    await during(handle);
+    return endOf(handle);
+  });
+}
+
+/** Waits for the end of a run, however it closes. */
+export async function endOf(handle: WorkflowHandle): Promise<Ending> {
+  let cause: unknown = null;
+  try {
+    await handle.result();
+  } catch (error) {
+    cause = error instanceof WorkflowFailedError ? error.cause : error;
+  }
+  const { status } = await handle.describe();
+  return {
+    status: await statusOf(handle),
+    closed: status.name,
+    type: cause instanceof ApplicationFailure ? (cause.type ?? null) : null,
+    sentence: cause instanceof Error ? cause.message : null,
+  };
+}
+
+/** The run failed, was undone, and production is what `before` shows. */
+export async function expectRolledBack(
+  migration: Migration,
+  ending: Ending,
+  expected: { before: DatabaseState; step: string; because: RegExp },
+): Promise<void> {
+  const { before, step, because } = expected;
+  expect(ending).toMatchObject({
+    closed: 'FAILED',
+    type: 'rolled-back',
+    status: { outcome: 'rolled-back', parked: false, live: false, waitingFor: null },
+  });
+  expect(ending.sentence).toMatch(because);
+  expect(ending.sentence).toContain(`The step ${step} failed and production is what it was before: `);
+  expect(ending.status.steps.filter(({ state }) => state === 'failed').map(({ name }) => name)).toEqual([
+    step,
+  ]);
+  await expectAsBefore(migration, before);
+}
+
+/** Production has its old rows, definitions and settings, and nothing of the run is left. */
+export async function expectAsBefore(migration: Migration, before: DatabaseState): Promise<void> {
+  expect(await stateOf(migration.production.url)).toEqual(before);
+  expect(await leftovers(migration)).toEqual([]);
+}
+
+/** Sends an update and returns the sentence that refuses it; "accepted" when nothing does. */
+export async function refusalOf(handle: WorkflowHandle, name: string, payload: unknown): Promise<string> {
+  try {
+    await handle.executeUpdate(name, { args: [payload] });
+    return 'accepted';
+  } catch (error) {
+    const { cause } = error as { cause?: unknown };
+    return cause instanceof Error ? cause.message : String(error);
+  }
+}
+
+/** Copies the new schema into the plan's folder and adds one more SQL file. @returns the copy, for `schema.dir` */
+export function schemaWith(migration: Migration, sql: string): string {
+  const dir = path.join(migration.folder, 'after');
+  cpSync(path.join(tumikiFolder, 'schema', 'after'), dir, { recursive: true });
+  writeFileSync(path.join(dir, '999_more.sql'), sql);
+  return dir;
+}

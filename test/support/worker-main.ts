@@ -1,0 +1,12 @@
+/** Entry of a worker process for tests: the product's own worker, with the suite's settings and workflow bundle. */
+import { readSettings } from '../../src/settings';
+import { runWorker } from '../../src/worker';
+import { workflowBundlePath } from './environment';
+
+runWorker({
+  settings: readSettings(process.argv[2] ?? ''),
+  workflowBundle: workflowBundlePath(),
+}).catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});
