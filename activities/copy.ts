@@ -93,11 +93,7 @@ export function copyActivities(settings: Settings) {
       const run = open(ref);
       return run.sessions(['production', 'backup', 'shadow'], async (production, backup, shadow) => {
         await ownClaim(production, run.identity);
-        const { manifest, manifestHash } = await sealBackup(
-          ends(run, production, backup),
-          run.plan,
-          reading('backup'),
-        );
+        const { manifest, manifestHash } = await sealBackup(ends(run, production, backup), run.plan, quiet());
         const compiled = await compilePlan(run.plan, backup, shadow);
         return {
           manifestHash,

@@ -1,4 +1,5 @@
 /** `npm run demo`: one whole migration on real servers, or, with --fail, the way back and the proof of it. */
+import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { confirm } from '@inquirer/prompts';
 import { Command, InvalidArgumentError, Option } from 'commander';
@@ -8,7 +9,7 @@ import { lookAtRun, type RunView } from '../src/cli/run-view';
 import { processIo } from '../src/cli/terminal';
 import { watchRun } from '../src/cli/watch';
 import { sentence } from '../src/errors';
-import { describeCount, describeDuration } from '../src/quantities';
+import { describeBytes, describeCount, describeDuration } from '../src/quantities';
 import { packageRoot } from '../tools/provide';
 import { differencesBetween, portray, rowsOf } from './proof';
 import { buildStage, type FailingStep, type Stage } from './stage';
@@ -37,6 +38,8 @@ async function runDemo(options: DemoOptions): Promise<number> {
     say(`Production:           ${describeCount(rowsOf(before))} rows in ${before.tables.size} tables`);
     say('');
     await waitForWorker(stage);
+    const sampling = setInterval(() => sampleMemory(stage), 500);
+    sampling.unref();
     const started = await runCli(
       [
         'start',
@@ -78,6 +81,8 @@ async function runDemo(options: DemoOptions): Promise<number> {
       say(`NOT what it was:      ${unchanged.join('; ')}`);
     }
     for (const note of last.status.notes) say(`Note:                 ${note}`);
+    clearInterval(sampling);
+    say(`The worker's memory:  at most ${describeBytes(peakKilobytes * 1024)} resident`);
     say(`The demo took:        ${describeDuration(Date.now() - startedAtMs)}`);
     if (worked && (options.fail === null || unchanged.length === 0)) return 0;
     say(`The worker's log is ${stage.workerLog}.`);
@@ -90,6 +95,7 @@ async function runDemo(options: DemoOptions): Promise<number> {
 }
 
 let answered = false;
+let peakKilobytes = 0;
 
 // Asked once, when the run waits for it; without a terminal, or with --yes, the demo answers by itself and says so.
 async function answer({ status }: RunView, options: DemoOptions): Promise<void> {
@@ -111,6 +117,11 @@ async function answer({ status }: RunView, options: DemoOptions): Promise<void> 
     io,
   );
   say('');
+}
+
+function sampleMemory(stage: Stage): void {
+  const { stdout } = spawnSync('ps', ['-o', 'rss=', '-p', String(stage.worker.pid)], { encoding: 'utf8' });
+  peakKilobytes = Math.max(peakKilobytes, Number(stdout) || 0);
 }
 
 async function followToTheEnd(): Promise<RunView> {

@@ -54,7 +54,7 @@ export async function runCheck(
             if (rows.length > 0) {
               throw new KirikaeError(
                 'StepFailed',
-                `The check "${check.name}" fails: its SQL returned ${rows.length} rows instead of none.`,
+                `The check "${check.name}" fails: its SQL returned ${rows.length === 1 ? 'a row' : `${rows.length} rows`} instead of none.`,
               );
             }
             return 'no row returned';

@@ -1,9 +1,15 @@
 /** The order of the way back after every step's failure, and that it stops at the first thing that fails. */
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
-import type { WorkflowHandle } from '@temporalio/client';
-import { type Status } from '../src/contract';
+import type { WorkflowFailedError, WorkflowHandle } from '@temporalio/client';
 import { approve, ending, statusOf, untilStatus } from './support/migration';
-import { failure, makeStubs, openTimeSkipping, wayBackOf, withStubbedRun } from './support/stubbed-run';
+import {
+  failure,
+  makeStubs,
+  openTimeSkipping,
+  wayBackOf,
+  withStubbedRun,
+  type Stubs,
+} from './support/stubbed-run';
 
 let environment: TestWorkflowEnvironment;
 beforeAll(async () => {
@@ -85,29 +91,79 @@ test('restores when the reset reported a failure although its mark is there', as
 
 describe('a way back that fails', () => {
   test.each([
-    ['maintenanceOn', 'Turning the maintenance page on'],
-    ['fence', 'Raising the fence'],
-    ['beginRestore', 'Restoring production from the backup'],
-    ['copyGroup restore', 'Restoring production from the backup'],
-    ['finishRestore', 'Restoring production from the backup'],
-    ['liftFence', 'Lifting the fence'],
-    ['previous proxy', 'Bringing back the previous version of "proxy"'],
-    ['previous manager', 'Bringing back the previous version of "manager"'],
-    ['smoke API (old)', 'The check "API" of the old version'],
-  ])('at %s parks there with the page on, and goes on after retry', async (call, what) => {
-    const stubs = makeStubs();
-    // Until the smoke check fails everything goes well: the same activities run on the way there.
-    stubs.failures['smoke API'] = [failure('It broke.')];
-    stubs.replace.smoke = () => 'answers 200';
-    const before = stubs.failures;
-    stubs.failures = {};
-    const { parked, last } = await withStubbedRun(environment, stubs, async (handle) => {
-      await approve(handle, 'bob');
-      return { parked: await untilParked(handle), last: stubs.calls.at(-1) };
-    }).catch(() => ({ parked: null, last: null, before }));
-    expect({ parked, last, what, call }).toBeDefined();
+    ['maintenanceOn', 'notePage on', 'Turning the maintenance page on'],
+    ['fence', 'fence', 'Raising the fence'],
+    ['countLateWrites', 'countLateWrites', 'Counting later writes'],
+    ['beginRestore', 'nextRestore', 'Restoring production from the backup'],
+    ['copyGroup restore', 'nextRestore', 'Restoring production from the backup'],
+    ['finishRestore', 'nextRestore', 'Restoring production from the backup'],
+    ['liftFence', 'liftFence', 'Lifting the fence'],
+    ['previous proxy', 'previous proxy', 'Bringing back the previous version of "proxy"'],
+    ['previous manager', 'previous manager', 'Bringing back the previous version of "manager"'],
+    ['smoke API (old)', 'smoke API (old)', 'The check "API" of the old version'],
+  ])('at %s keeps the page on, parks, and goes on from %s after retry', async (call, again, what) => {
+    const stubs = failingOnTheWayBack(call);
+    const order = ['takeStock', ...restored('previous proxy', 'previous manager')];
+    await withStubbedRun(environment, stubs, async (handle) => {
+      await approve(handle);
+      const parked = await untilStatus(handle, (s) => s.parked);
+      expect(parked.waitingFor).toContain(`${what} did not succeed: No way. The maintenance page stays on.`);
+      expect(wayBackOf(stubs)).toEqual(order.slice(0, order.indexOf(call) + 1));
+      expect(stubs.ledger.pageOn).toBe(true);
+      await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
+      expect((await ending(handle)).outcome).toBe('rolled-back');
+    });
+    expect(wayBackOf(stubs)).toEqual([
+      ...order.slice(0, order.indexOf(call) + 1),
+      ...order.slice(order.indexOf(again)),
+    ]);
+  });
+
+  test('is ended by settle with page and fence as they are, and the commands that lift them', async () => {
+    const stubs = failingOnTheWayBack('finishRestore');
+    const { status, error } = await withStubbedRun(environment, stubs, async (handle) => {
+      await approve(handle);
+      await untilStatus(handle, (s) => s.parked);
+      await handle.executeUpdate('settle', { args: [{ by: 'bob' }] });
+      const failed: unknown = await handle.result().catch((thrown: unknown) => thrown);
+      return { status: await statusOf(handle), error: failed as WorkflowFailedError };
+    });
+    expect(status.outcome).toBe('needs-operator');
+    expect(error.cause).toMatchObject({ type: 'needs-operator' });
+    expect(error.cause?.message).toContain('Restoring production from the backup did not succeed: No way.');
+    expect(status.notes).toContain('To lift the fence: psql …');
+    expect(stubs.ledger).toEqual({ claimed: true, pageOn: true, fenceOn: true, reset: true, live: false });
+    expect(stubs.calls).not.toContain('maintenanceOff');
+    expect(stubs.calls).not.toContain('release');
+  });
+
+  test('is not hindered by cancelling the run, which changes nothing of why it failed', async () => {
+    const stubs = failingOnTheWayBack('finishRestore');
+    const error = await withStubbedRun(environment, stubs, async (handle) => {
+      await approve(handle);
+      await untilStatus(handle, (s) => s.parked);
+      await handle.cancel();
+      await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
+      return handle.result().catch((thrown: unknown) => thrown as WorkflowFailedError);
+    });
+    expect((error as WorkflowFailedError).cause).toMatchObject({
+      type: 'rolled-back',
+      message: 'The step smoke failed and production is what it was before: It broke.',
+    });
+    expect(wayBackOf(stubs).at(-1)).toBe('release');
   });
 });
+
+// The same activities run on the way there, so they begin to fail only when stock is taken.
+function failingOnTheWayBack(call: string): Stubs {
+  const stubs = makeStubs();
+  stubs.failures['smoke API'] = [failure('It broke.')];
+  stubs.replace.takeStock = () => {
+    stubs.failures[call] = [failure('No way.')];
+    return { ...stubs.ledger };
+  };
+  return stubs;
+}
 
 async function approveIfAsked(handle: WorkflowHandle): Promise<void> {
   const status = await untilStatus(
@@ -116,9 +172,4 @@ async function approveIfAsked(handle: WorkflowHandle): Promise<void> {
   );
   if (status.outcome === null)
     await handle.executeUpdate('approve', { args: [{ by: 'bob', fingerprint: status.backup?.fingerprint }] });
-}
-
-async function untilParked(handle: WorkflowHandle): Promise<Status> {
-  await untilStatus(handle, (s) => s.parked);
-  return statusOf(handle);
 }

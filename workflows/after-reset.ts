@@ -21,7 +21,8 @@ export async function deploySchema(run: Run): Promise<void> {
 export async function migrate(run: Run): Promise<void> {
   await run.doStep('migrate', async () => {
     const plan = await database.beginMigrate({ run: run.ref() });
-    await copyRows(run, 'migrate', { name: 'migrate', attempt: 1 }, plan.groups);
+    const rows = await copyRows(run, 'migrate', { name: 'migrate', attempt: 1 }, plan.groups);
+    run.at('migrate').rowsTotal = rows;
     await database.finishMigrate({ run: run.ref() });
   });
 }

@@ -144,8 +144,7 @@ function uiAddress({ address, namespace }: Temporal, id: string): string {
   const place = `namespaces/${encodeURIComponent(namespace)}/workflows/${encodeURIComponent(id)}`;
   if (host.endsWith('.tmprl.cloud') || host.endsWith('.api.temporal.io'))
     return `https://cloud.temporal.io/${place}`;
-  // The development server serves its UI a thousand ports above its own.
-  if (/^(localhost|127\.0\.0\.1)$/.test(host) && port)
-    return `http://${host}:${Number(port) + 1000}/${place}`;
+  // The development server's own ports, unless they are changed.
+  if (/^(localhost|127\.0\.0\.1)$/.test(host) && port === '7233') return `http://${host}:8233/${place}`;
   return `workflow ${id} in namespace ${namespace}`;
 }

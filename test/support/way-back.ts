@@ -6,7 +6,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { MigrationInput, Status } from '../../src/contract';
 import { leftovers, stateOf, type DatabaseState } from './database-state';
 import type { TestDatabase } from './environment';
-import { openNamespace, startRun, statusOf, withWorker, type Migration } from './migration';
+import { openNamespace, startRun, statusOf, until, withWorker, type Migration } from './migration';
 import { tumikiFolder } from './tumiki-database';
 import { makeTumikiTemplate } from './tumiki-template';
 
@@ -41,7 +41,7 @@ export interface Ending {
   sentence: string | null;
 }
 
-/** Starts a run, lets `during` act on it, and waits for its end. */
+/** Starts a run, lets `during` act on it, and waits for its end; a run that parks instead is an error. */
 export async function runToEnd(
   scene: Scene,
   migration: Migration,
@@ -50,8 +50,19 @@ export async function runToEnd(
 ): Promise<Ending> {
   return withWorker(migration, scene.namespace, async () => {
     const handle = await startRun(scene.client, input);
-    await during(handle);
-    return endOf(handle);
+    try {
+      await during(handle);
+      await until(async () => {
+        const { parked, outcome, waitingFor } = await statusOf(handle);
+        if (parked) throw new Error(`The run parked, waiting for ${waitingFor}`);
+        return outcome !== null;
+      });
+      return await endOf(handle);
+    } catch (error) {
+      // The next test's worker must not find it.
+      await handle.terminate().catch(() => undefined);
+      throw error;
+    }
   });
 }
 

@@ -35,6 +35,7 @@ export async function startWorkerProcess(
     },
     stdio: ['ignore', 'inherit', 'pipe'],
   });
+  process.once('exit', () => child.kill('SIGKILL'));
   let text = '';
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
   const ended = new Promise<void>((resolve) => child.on('close', () => resolve()));
@@ -45,7 +46,7 @@ export async function startWorkerProcess(
   };
   await until(() => {
     if (child.exitCode !== null) throw new Error(`The worker process ended: ${text}`);
-    return Promise.resolve(/"to":"RUNNING"|Worker state changed.*RUNNING/.test(text));
+    return Promise.resolve(text.includes('"state":"RUNNING"'));
   });
   return {
     log: () => text,
