@@ -21,5 +21,5 @@ USER node
 ENV NODE_ENV=production
 # Plans, mapping and schema folders are mounted at /config.
 WORKDIR /config
-ENTRYPOINT ["node", "/app/bin/kirikae.js"]
+ENTRYPOINT ["/app/bin/kirikae.js"]
 CMD ["worker"]

@@ -141,7 +141,7 @@ export function guardActivities(
         const beat = () => context.heartbeat(progress.get(context) ?? {});
         const timer = setInterval(beat, 1_000);
         try {
-          return await next(input);
+          return withoutSecrets(await next(input), redact);
         } catch (error) {
           if (error instanceof CancelledFailure || error instanceof CompleteAsyncError) throw error;
           if (context.cancellationSignal.aborted) throw context.cancellationSignal.reason;
@@ -159,4 +159,18 @@ export function guardActivities(
       },
     },
   });
+}
+
+// What activities say to people may quote a command or a driver, on success too. Names, hashes and counts stay as they are:
+// a short password would tear holes into them.
+function withoutSecrets(result: unknown, redact: (text: string) => string): unknown {
+  if (typeof result === 'string') return redact(result);
+  if (Array.isArray(result))
+    return result.map((item: unknown) => (typeof item === 'string' ? redact(item) : item));
+  if (typeof result !== 'object' || result === null) return result;
+  const said = Object.entries(result).filter(([name]) => name === 'findings' || name === 'notes');
+  return {
+    ...result,
+    ...Object.fromEntries(said.map(([name, sentences]) => [name, withoutSecrets(sentences, redact)])),
+  };
 }

@@ -144,14 +144,13 @@ export function productionActivities(settings: Settings) {
       });
     },
 
-    /** The last act of a run: the shadow goes, then the ledger. Nothing to do where the claim is another's or gone. */
+    /** The last act of a run: its shadow goes, then its ledger; another run's are left alone. */
     async release({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
       await run.sessions(['production'], async (production) => {
-        const claim = await readClaim(production);
-        if (claim && !isSameWorkflow(claim, run.identity)) return;
         await cleanShadow(run.plan, run.url('shadow'), run.identity.chain);
-        if (claim) await removeLedger(production);
+        const claim = await readClaim(production);
+        if (claim && isSameWorkflow(claim, run.identity)) await removeLedger(production);
       });
     },
 

@@ -35,8 +35,8 @@ export function reportActivities(settings: Settings) {
           : 'reset default_transaction_read_only';
       return [
         `Production ${placeOf(run.url('production'))} is left as it is: fence ${claim?.fenceOn ? 'up' : 'down'}, page ${claim?.pageOn ? 'on' : 'off'}${claim?.resetAt ? `, reset at ${claim.resetAt}` : ''}.`,
-        // Under the fence a plain session may not even lift it.
-        `To lift the fence: PGOPTIONS='-c default_transaction_read_only=off' psql "$${variable}" -c 'alter database ${database} ${lift}'`,
+        // Under the fence a plain session may not even lift it; those that began under it stay read-only until they end.
+        `To lift the fence: PGOPTIONS='-c default_transaction_read_only=off' psql "$${variable}" -c 'alter database ${database} ${lift}' -c 'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'`,
         maintenance.kind === 'nginx'
           ? `To take the page down: rm ${path.resolve(run.plan.folder, maintenance.flagFile)}`
           : `To take the page down: ${maintenance.off.join(' ')}`,

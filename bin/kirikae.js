@@ -1,5 +1,8 @@
-#!/usr/bin/env node
-/** The command `kirikae`: starts the compiled command line. */
+#!/usr/bin/env -S MALLOC_ARENA_MAX=2 node --max-semi-space-size=2 --max-old-space-size=384
+/**
+ * The command `kirikae`: starts the compiled command line.
+ * The limits above keep a worker small: V8 would otherwise let garbage grow with the memory of the machine.
+ */
 const { existsSync } = require('node:fs');
 const path = require('node:path');
 

@@ -7,7 +7,6 @@ import { stringify } from 'yaml';
 import { generateTumiki } from '../examples/tumiki/generate';
 import { sqlFiles } from '../src/settings';
 import { startPostgres, type PostgresServer } from '../tools/postgres';
-import { freePort } from '../tools/ports';
 import { packageRoot } from '../tools/provide';
 import { startTemporal, type TemporalServer } from '../tools/temporal';
 import { stopDemoApp } from './deploy';
@@ -55,17 +54,16 @@ export async function buildStage(
 
     const flagFile = path.join(folder, 'run', 'maintenance.on');
     const targetPortFile = path.join(folder, 'run', 'port');
-    const [pagePort, bypassPort] = [await freePort(), await freePort()];
     undo.push(() => stopDemoApp(path.join(folder, 'run')));
     const first = spawnSync(process.execPath, deployCommand(folder, 'old').slice(1), {
       env: { ...process.env, ...env },
       encoding: 'utf8',
     });
     if (first.status !== 0) throw new Error(`The old application does not start: ${first.stderr}`);
-    const proxy = await startProxy({ port: pagePort, flagFile, targetPortFile });
+    const proxy = await startProxy({ port: 0, flagFile, targetPortFile });
     undo.push(() => proxy.stop());
     const bypass = await startProxy({
-      port: bypassPort,
+      port: 0,
       flagFile: path.join(folder, 'run', 'never'),
       targetPortFile,
     });
@@ -74,23 +72,19 @@ export async function buildStage(
     const settingsFile = path.join(folder, 'kirikae.yaml');
     writeFileSync(
       settingsFile,
-      stringify({ plans: { tumiki: demoPlan(folder, options.fail, pagePort, bypassPort) } }),
+      stringify({ plans: { tumiki: demoPlan(folder, options.fail, proxy.port, bypass.port) } }),
     );
     const workerLog = path.join(folder, 'worker.log');
-    const worker = spawn(
-      process.execPath,
-      [path.join(packageRoot, 'bin', 'kirikae.js'), 'worker', '--config', settingsFile],
-      {
-        env: { ...process.env, ...env },
-        stdio: ['ignore', openSync(workerLog, 'a'), openSync(workerLog, 'a')],
-      },
-    );
+    const worker = spawn(path.join(packageRoot, 'bin', 'kirikae.js'), ['worker', '--config', settingsFile], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', openSync(workerLog, 'a'), openSync(workerLog, 'a')],
+    });
     undo.push(() => endWorker(worker));
     return {
       productionUrl: postgres.url('tumiki'),
       backupUrl: postgres.url('tumiki_backup'),
       temporal,
-      pageUrl: `http://127.0.0.1:${pagePort}/`,
+      pageUrl: `http://127.0.0.1:${proxy.port}/`,
       settingsFile,
       workerLog,
       worker,

@@ -1,7 +1,14 @@
 /** The backup database: built from production's definition, filled by the copy engine, verified and sealed. */
 import { createHash } from 'node:crypto';
 import type { Client } from 'pg';
-import { createDatabase, dropDatabase, emptyScratch, prepareLike, applyDdl } from './database';
+import {
+  applyDdl,
+  createDatabase,
+  describeScratch,
+  dropDatabase,
+  emptyScratch,
+  prepareLike,
+} from './database';
 import { hashTables, type TableHash } from './engine/compare';
 import { planParts, type CopyJob, type PartPlan, type Phase } from './engine/parts';
 import {
@@ -269,6 +276,14 @@ export function foreignBackup(backup: Backup, url: string): string {
 }
 
 async function markBackup(ends: Ends, run: RunIdentity, created: boolean): Promise<void> {
+  // Preflight looked too, but hours may lie between: what somebody put there since is neither mixed with nor removed.
+  const found = await describeScratch(ends.backup);
+  if (found.kind === 'foreign') {
+    throw new KirikaeError(
+      'StepFailed',
+      `The backup database ${placeOf(ends.backupUrl)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database, or remove this one: ${dropCommand(ends.backupUrl)}`,
+    );
+  }
   await ends.backup.query(`set client_min_messages = warning;
     create schema if not exists kirikae;
     create table if not exists kirikae.backup (

@@ -1,6 +1,6 @@
 /** The fence: production is read-only for everyone but this run, and other sessions end. */
 import type { Client } from 'pg';
-import { KirikaeError } from './errors';
+import { KirikaeError, failureType } from './errors';
 import { noteFence, type Claim } from './ledger';
 import { APPLICATION, all, one } from './postgres/connect';
 import { identifier, literal } from './postgres/sql';
@@ -17,7 +17,10 @@ export async function raiseFence(client: Client, claim: Claim): Promise<void> {
   await endOtherSessions(client);
 }
 
-/** Puts the setting back to what it was before the fence; does nothing when this run's ledger knows no fence. */
+/**
+ * Puts the setting back to what it was before the fence; does nothing when this run's ledger knows no fence.
+ * Sessions opened under the fence stay read-only for life: they end, so that a pool opens new ones that may write.
+ */
 export async function liftFence(client: Client, claim: Claim): Promise<void> {
   if (!claim.fenceOn) return;
   const database = await databaseName(client);
@@ -26,12 +29,17 @@ export async function liftFence(client: Client, claim: Claim): Promise<void> {
       ? `alter database ${database} reset default_transaction_read_only`
       : `alter database ${database} set default_transaction_read_only = ${literal(claim.fenceBefore)}`,
   );
+  // One that can't be ended (a superuser's) is no reason to keep production shut for everybody else.
+  await endOtherSessions(client).catch((error: unknown) => {
+    if (failureType(error) !== 'StepFailed') throw error;
+  });
   await noteFence(client, false, null);
 }
 
 /**
  * Ends every client session of this database that was there at this moment and isn't one of this program's, and waits
- * until they are gone. Sessions that come after a fence are read-only and may stay.
+ * until they are gone. Sessions that come after a fence are read-only and may stay. Type and start of a session that this
+ * user may not look at are null (preflight asks for pg_read_all_stats): it counts as a session of before.
  */
 export async function endOtherSessions(client: Client): Promise<void> {
   const { now } = await one<{ now: string }>(client, 'select clock_timestamp()::text as now');
@@ -39,13 +47,21 @@ export async function endOtherSessions(client: Client): Promise<void> {
   for (;;) {
     const others = await all<{ pid: number; usename: string; application_name: string }>(
       client,
-      `select pid, usename, application_name, pg_terminate_backend(pid) from pg_stat_activity
-       where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
-         and application_name not like $1 and backend_start < $2::timestamptz`,
+      `select pid, usename, application_name from pg_stat_activity
+       where datname = current_database() and coalesce(backend_type, 'client backend') = 'client backend'
+         and usesysid is not null and pid <> pg_backend_pid()
+         and application_name not like $1 and coalesce(backend_start < $2::timestamptz, true)`,
       [`${APPLICATION} %`, now],
     );
+    const stubborn: typeof others = [];
+    for (const other of others) {
+      await client.query('select pg_terminate_backend($1)', [other.pid]).catch((error: unknown) => {
+        if (failureType(error) !== 'StepFailed') throw error;
+        stubborn.push(other);
+      });
+    }
     if (others.length === 0) return;
-    if (Date.now() > deadline) {
+    if (stubborn.length === others.length || Date.now() > deadline) {
       const names = others.map(
         (other) => `pid ${other.pid} of ${other.usename} (${other.application_name || 'unnamed'})`,
       );

@@ -68,7 +68,12 @@ test('before the reset, production is writable and open again as it was', async 
     async (handle) => void (await untilStatus(handle, (s) => s.step === 'approval' && s.waitingFor !== null)),
   );
   expect(await readOnlyDefault()).toBe('on');
-  runByHand('prepare', 'lift the fence', 'page off, ledger away');
+  await withDatabase(migration.urls.production, async (application) => {
+    await expect(application.query(`delete from "Counter"`)).rejects.toThrow('read-only');
+    runByHand('prepare', 'lift the fence', 'page off, ledger away');
+    // A session of the fence's time would stay read-only: it has ended, so that the application opens a new one.
+    await expect(application.query('select 1')).rejects.toThrow();
+  });
   expect(await everything()).toEqual(before);
   expect(await readOnlyDefault()).toBe('off');
   expect(existsSync(migration.flagFile)).toBe(false);
@@ -100,7 +105,7 @@ test('between the reset and the new schema, production is restored from the back
   expect(existsSync(migration.flagFile)).toBe(false);
 });
 
-test('between verify and live, production is restored from the backup over the new one', async () => {
+test('between verify and live, production is restored over the new one, and what differs is named and healed by repeating it', async () => {
   await layOut((plan) => {
     plan.smoke = [{ name: 'Somebody looked', kind: 'manual' }];
   });
@@ -111,20 +116,6 @@ test('between verify and live, production is restored from the backup over the n
     await untilStatus(handle, (s) => s.step === 'smoke' && s.waitingFor !== null);
   });
   expect((await everything()).tables).not.toEqual(before.tables);
-  runByHand('prepare', 'page on', 'fence', 'restore', 'check');
-  runByHand('prepare', 'lift the fence', 'page off, ledger away');
-  expect(await everything()).toEqual(before);
-  expect(await readOnlyDefault()).toBe('off');
-});
-
-test('a row that differs from the backup is named by the check, which then stops', async () => {
-  await layOut((plan) => {
-    plan.smoke = [{ name: 'Somebody looked', kind: 'manual' }];
-  });
-  await terminateWhen(async (handle) => {
-    await approve(handle);
-    await untilStatus(handle, (s) => s.step === 'smoke' && s.waitingFor !== null);
-  });
   runByHand('prepare', 'page on', 'fence', 'restore', 'check');
   for (const [sql, named] of [
     [`update "User" set name = 'another' where id = (select min(id) from "User")`, 'User|'],
@@ -140,6 +131,10 @@ test('a row that differs from the backup is named by the check, which then stops
       stdout: expect.stringContaining(named) as unknown,
     });
   }
+  runByHand('prepare', 'restore', 'check');
+  runByHand('prepare', 'lift the fence', 'page off, ledger away');
+  expect(await everything()).toEqual(before);
+  expect(await readOnlyDefault()).toBe('off');
 });
 
 test('after live, the new production stays and only what the run left is removed', async () => {

@@ -48,12 +48,10 @@ test('README names every key of the settings', () => {
 
 test('README names every step, outcome and message of a run', () => {
   const rows = readme.split('\n').filter((line) => line.startsWith('|'));
-  const first = new Set(
-    rows.flatMap((row) => [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map((m) => m[1])),
-  );
+  const first = new Set(rows.map((row) => (row.split('|')[1] ?? '').trim()));
   // Nothing in this version ends as rehearsed.
   const names = [...STEPS, ...COMMANDS, ...OUTCOMES.filter((outcome) => outcome !== 'rehearsed')];
-  expect(names.filter((name) => !first.has(name))).toEqual([]);
+  expect(names.filter((name) => !first.has(`\`${name}\``))).toEqual([]);
 });
 
 test('every kirikae command that README shows exists, with the options it shows', async () => {

@@ -16,6 +16,8 @@ import {
 } from './support/migration';
 import { startWorkerProcess, type WorkerProcess } from './support/worker-process';
 
+jest.setTimeout(240_000);
+
 let template: TestDatabase;
 let server: Awaited<ReturnType<typeof openNamespace>>;
 let migration: Migration;
@@ -23,15 +25,18 @@ let workers: WorkerProcess[] = [];
 
 beforeAll(async () => {
   template = await makeGatedTemplate(30);
-  server = await openNamespace('kill');
 });
 afterAll(async () => {
-  await server.close();
   await template.drop();
+});
+// A namespace of its own for each test: a worker that a failing test left behind takes no work of the next.
+beforeEach(async () => {
+  server = await openNamespace('kill');
 });
 afterEach(async () => {
   await Promise.all(workers.map((worker) => worker.kill()));
   workers = [];
+  await server.close();
   await migration.drop();
 });
 

@@ -1,5 +1,6 @@
 /** The whole runbook on real servers: migrated, judged row by row, nothing left behind. */
 import { existsSync } from 'node:fs';
+import { Client } from 'pg';
 import { STEPS } from '../src/contract';
 import { checkTumikiMigration } from './support/tumiki-checker';
 import { makeTumikiTemplate } from './support/tumiki-template';
@@ -9,6 +10,7 @@ import {
   layOutMigration,
   openNamespace,
   startRun,
+  untilStatus,
   withDatabase,
   withWorker,
   type Migration,
@@ -50,6 +52,31 @@ test('migrates every row, deploys, goes live and leaves nothing behind in produc
   expect(verdict.rowsJudged).toBe(status.steps.find((step) => step.name === 'verify')?.rows);
   expect(verdict.rowsJudged).toBeGreaterThan(10_000);
   expect(await leftovers()).toEqual({ schemas: [], settings: [], sessions: [], shadow: false });
+});
+
+test('ends sessions that were opened under the fence when it is lifted: they would stay read-only', async () => {
+  migration = await layOutMigration(template.name);
+  await withWorker(migration, server.namespace, async () => {
+    const handle = await startRun(server.client);
+    const { backup } = await untilStatus(
+      handle,
+      (status) => status.step === 'approval' && status.waitingFor !== null,
+    );
+    const pooled = new Client({ connectionString: migration.urls.production });
+    const ended = new Promise((resolve) => pooled.on('error', resolve));
+    await pooled.connect();
+    expect((await pooled.query('show transaction_read_only')).rows).toEqual([
+      { transaction_read_only: 'on' },
+    ]);
+    await handle.executeUpdate('reject', { args: [{ by: 'bob', fingerprint: backup?.fingerprint }] });
+    await ended;
+    expect(await ending(handle)).toMatchObject({ outcome: 'rejected' });
+    await withDatabase(migration.urls.production, async (client) => {
+      expect((await client.query('show transaction_read_only')).rows).toEqual([
+        { transaction_read_only: 'off' },
+      ]);
+    });
+  });
 });
 
 test('an empty database goes through the whole runbook too', async () => {

@@ -155,7 +155,7 @@ describe('parking', () => {
       expect(parked.waitingFor).toBe(`an operator: ${step}: The disk is full.`);
       expect(parked.nextAction).toContain(`kirikae retry ${handle.workflowId} --by NAME`);
       await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
-      await approveOnTheWay(handle, (s) => s.outcome !== null);
+      await approveOnTheWay(handle, (s) => s.live);
       return ending(handle);
     });
     expect(status.outcome).toBe('migrated');

@@ -9,6 +9,7 @@ import { tell } from './before-reset';
 
 export async function reset(run: Run): Promise<void> {
   await run.doStep('reset', async () => {
+    await run.indexing?.done;
     await hostOf(run.plan.hostQueue).probePage({ run: run.ref() });
     await database.reset({ run: run.ref() });
   });

@@ -124,9 +124,12 @@ export async function awaitApproval(run: Run): Promise<void> {
       throw new Rejected(
         `${run.rejection.by} rejected the reset${run.rejection.note ? `: ${run.rejection.note}` : ''}.`,
       );
-    if (!decided) throw new Rejected(`No approval came within ${Math.round(timeoutMs / 60_000)} minutes.`);
+    if (!decided)
+      throw new Rejected(
+        `No approval came within ${timeoutMs < 120_000 ? `${timeoutMs / 1_000} s` : `${Math.round(timeoutMs / 60_000)} minutes`}.`,
+      );
+    status.state = 'running';
     run.goOn();
-    await run.indexing?.done;
   });
 }
 

@@ -236,7 +236,7 @@ function failedStep(run: Run): string {
 }
 
 function asFailure(error: unknown): unknown {
-  return error instanceof ApplicationFailure
+  return error instanceof ApplicationFailure || error instanceof CancelledFailure
     ? error
     : ApplicationFailure.create({
         type: 'needs-operator',

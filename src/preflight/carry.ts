@@ -127,10 +127,12 @@ export async function findMissingPrivileges(
     owner: boolean;
     create: boolean;
     signal: boolean;
+    look: boolean;
   }>(
     production,
     `select current_user as name, r.rolsuper as superuser, pg_has_role(d.datdba, 'member') as owner,
-       has_database_privilege(d.oid, 'create') as create, pg_has_role('pg_signal_backend', 'member') as signal
+       has_database_privilege(d.oid, 'create') as create, pg_has_role('pg_signal_backend', 'member') as signal,
+       pg_has_role('pg_read_all_stats', 'usage') as look
      from pg_roles r, pg_database d where r.rolname = current_user and d.datname = current_database()`,
   );
   if (me.superuser) return [];
@@ -145,6 +147,10 @@ export async function findMissingPrivileges(
     );
   if (!me.signal)
     findings.push(`Production's user ${me.name} may not end others' sessions. Grant it pg_signal_backend.`);
+  if (!me.look)
+    findings.push(
+      `Production's user ${me.name} may not see others' sessions, so the fence could not tell which to end. Grant it pg_read_all_stats.`,
+    );
   const owners = await all<{ owner: string; object: string; count: string }>(
     production,
     `select owner, min(object) as object, count(*) as count from (

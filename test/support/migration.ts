@@ -14,7 +14,13 @@ import { guardActivities } from '../../activities/context';
 import { TASK_QUEUE, type MigrationInput, type Status } from '../../src/contract';
 import { redactor } from '../../src/secrets';
 import { readSettings } from '../../src/settings';
-import { createDatabase, testPostgres, testTemporal, workflowBundlePath, type TestDatabase } from './environment';
+import {
+  createDatabase,
+  testPostgres,
+  testTemporal,
+  workflowBundlePath,
+  type TestDatabase,
+} from './environment';
 import { tumikiFolder } from './tumiki-database';
 
 export interface Migration {
@@ -35,7 +41,10 @@ export interface Migration {
 export type PlanChange = (plan: Record<string, unknown>) => void;
 
 /** Lays out a plan `tumiki` around a copy of the template database. */
-export async function layOutMigration(template: string, change: PlanChange = () => undefined): Promise<Migration> {
+export async function layOutMigration(
+  template: string,
+  change: PlanChange = () => undefined,
+): Promise<Migration> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-plan-'));
   const production = await createDatabase('prod', template);
   const urls = {
@@ -53,7 +62,11 @@ export async function layOutMigration(template: string, change: PlanChange = () 
     response.end(on ? 'maintenance' : 'hello');
   });
   const port = await listen(page);
-  const say = (text: string) => ['node', '-e', `require('fs').appendFileSync(${JSON.stringify(logFile)}, ${JSON.stringify(`${text}\n`)})`];
+  const say = (text: string) => [
+    'node',
+    '-e',
+    `require('fs').appendFileSync(${JSON.stringify(logFile)}, ${JSON.stringify(`${text}\n`)})`,
+  ];
   const suffix = production.name.toUpperCase();
   const names = { production: `URL_${suffix}`, backup: `BACKUP_${suffix}`, shadow: `SHADOW_${suffix}` };
   const plan: Record<string, unknown> = {
@@ -63,7 +76,11 @@ export async function layOutMigration(template: string, change: PlanChange = () 
       shadow: { urlEnv: names.shadow, create: true },
     },
     checklist: ['Window announced'],
-    maintenance: { kind: 'nginx', flagFile: './run/maintenance.on', probe: { url: `http://127.0.0.1:${port}/`, within: '3s' } },
+    maintenance: {
+      kind: 'nginx',
+      flagFile: './run/maintenance.on',
+      probe: { url: `http://127.0.0.1:${port}/`, within: '3s' },
+    },
     approval: { timeout: '10m' },
     schema: { kind: 'sql', dir: path.join(tumikiFolder, 'schema', 'after') },
     mapping: path.join(tumikiFolder, 'mapping.yaml'),
@@ -78,7 +95,11 @@ export async function layOutMigration(template: string, change: PlanChange = () 
   change(plan);
   const settingsFile = path.join(folder, 'kirikae.yaml');
   writeFileSync(settingsFile, stringify({ plans: { tumiki: plan } }));
-  const env = { [names.production]: urls.production, [names.backup]: urls.backup, [names.shadow]: urls.shadow };
+  const env = {
+    [names.production]: urls.production,
+    [names.backup]: urls.backup,
+    [names.shadow]: urls.shadow,
+  };
   Object.assign(process.env, env);
   return {
     folder,
@@ -123,11 +144,21 @@ export async function withDatabase<T>(url: string, work: (client: Client) => Pro
 }
 
 /** A Temporal namespace of the suite's own and a client for it, so that suites beside each other don't share a queue. */
-export async function openNamespace(name: string): Promise<{ client: TemporalClient; connection: Connection; namespace: string; close: () => Promise<void> }> {
+export async function openNamespace(
+  name: string,
+): Promise<{
+  client: TemporalClient;
+  connection: Connection;
+  namespace: string;
+  close: () => Promise<void>;
+}> {
   const { address } = testTemporal();
   const connection = await Connection.connect({ address });
   const namespace = `${name}-${process.pid}-${Date.now().toString(36)}`;
-  await connection.workflowService.registerNamespace({ namespace, workflowExecutionRetentionPeriod: msToTs('1 day') });
+  await connection.workflowService.registerNamespace({
+    namespace,
+    workflowExecutionRetentionPeriod: msToTs('1 day'),
+  });
   const client = new TemporalClient({ connection, namespace });
   await until(async () => {
     try {
@@ -141,7 +172,11 @@ export async function openNamespace(name: string): Promise<{ client: TemporalCli
 }
 
 /** Runs a worker for a migration's settings while `work` runs. */
-export async function withWorker<T>(migration: Migration, namespace: string, work: () => Promise<T>): Promise<T> {
+export async function withWorker<T>(
+  migration: Migration,
+  namespace: string,
+  work: () => Promise<T>,
+): Promise<T> {
   const settings = readSettings(migration.settingsFile);
   const connection = await NativeConnection.connect({ address: testTemporal().address });
   const worker = await Worker.create({
@@ -165,7 +200,11 @@ export async function withWorker<T>(migration: Migration, namespace: string, wor
 let started = 0;
 
 /** Starts a run and returns its handle. */
-export async function startRun(client: TemporalClient, input: Partial<MigrationInput> = {}, workflowId?: string): Promise<WorkflowHandle> {
+export async function startRun(
+  client: TemporalClient,
+  input: Partial<MigrationInput> = {},
+  workflowId?: string,
+): Promise<WorkflowHandle> {
   started += 1;
   return client.workflow.start('offlineMigration', {
     taskQueue: TASK_QUEUE,
@@ -179,12 +218,16 @@ export async function statusOf(handle: WorkflowHandle): Promise<Status> {
 }
 
 /** Waits until the status satisfies; fails early when the run has ended otherwise. */
-export async function untilStatus(handle: WorkflowHandle, wanted: (status: Status) => boolean): Promise<Status> {
+export async function untilStatus(
+  handle: WorkflowHandle,
+  wanted: (status: Status) => boolean,
+): Promise<Status> {
   let last: Status | undefined;
   await until(async () => {
     last = await statusOf(handle);
     if (wanted(last)) return true;
-    if (last.outcome !== null) throw new Error(`The run ended as ${last.outcome}: ${JSON.stringify(last.notes)}`);
+    if (last.outcome !== null)
+      throw new Error(`The run ended as ${last.outcome}: ${JSON.stringify(last.notes)}`);
     return false;
   });
   return last as Status;

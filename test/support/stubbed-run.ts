@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { ApplicationFailure, type WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { DefaultLogger, Runtime, Worker, makeTelemetryFilterString } from '@temporalio/worker';
 import type { Activities, PlanOutline } from '../../activities';
 import { WORKFLOW_TYPE, type MigrationInput, type Report } from '../../src/contract';
 import { timeSkippingServerPath, workflowBundlePath } from './environment';
@@ -21,7 +21,10 @@ export interface Stubs {
 /** The time-skipping server of a suite. */
 export function openTimeSkipping(): Promise<TestWorkflowEnvironment> {
   // Failures belong to these runs; the worker's warnings about them say nothing.
-  Runtime.install({ logger: new DefaultLogger('ERROR') });
+  Runtime.install({
+    logger: new DefaultLogger('ERROR'),
+    telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
+  });
   return TestWorkflowEnvironment.createTimeSkipping({
     server: { executable: { type: 'existing-path', path: timeSkippingServerPath() } },
   });
@@ -48,7 +51,7 @@ export function makeStubs(plan: Partial<PlanOutline> = {}): Stubs {
       ],
       smoke: [{ name: 'API', kind: 'http' }],
       rollbackSmoke: [{ name: 'API', kind: 'http' }],
-      monitor: { forMs: 60_000, everyMs: 60_000 },
+      monitor: { forMs: 1_000, everyMs: 1_000 },
       retireAfterApproval: false,
       ...plan,
     },
@@ -152,12 +155,14 @@ function stubActivities(stubs: Stubs): Activities {
       did('writeReport').then(() => ({ file: `${report.status.plan}.html` })),
     handOver: () => did('handOver').then(() => ['To lift the fence: psql …']),
   };
-  for (const [name, replacement] of Object.entries(stubs.replace)) {
-    const original = activities[name as keyof Activities] as (input: unknown) => Promise<unknown>;
+  // Looked up at each call, so that a test may change its mind while the run goes on.
+  for (const [name, original] of Object.entries(activities)) {
     Object.assign(activities, {
       [name]: async (input: unknown) => {
-        await original(input);
-        return (replacement as (input: unknown) => unknown)(input);
+        const result = await (original as (input: unknown) => Promise<unknown>)(input);
+        const replacement = stubs.replace[name as keyof Activities] as
+          ((input: unknown) => unknown) | undefined;
+        return replacement ? replacement(input) : result;
       },
     });
   }

@@ -1,5 +1,6 @@
 /** A migration that is to fail: run to its end, and judged as "production is what it was before". */
-import { cpSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { WorkflowFailedError, type Client as TemporalClient, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
@@ -14,6 +15,8 @@ export interface Scene {
   template: string;
   client: TemporalClient;
   namespace: string;
+  /** For what must be known before a plan has its folder. */
+  folder: string;
   close: () => Promise<void>;
 }
 
@@ -21,11 +24,14 @@ export interface Scene {
 export async function openScene(name: string, users = 30): Promise<Scene> {
   const template: TestDatabase = await makeTumikiTemplate(users);
   const server = await openNamespace(name);
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-scene-'));
   return {
     template: template.name,
     client: server.client,
     namespace: server.namespace,
+    folder,
     close: async () => {
+      rmSync(folder, { recursive: true, force: true });
       await server.close();
       await template.drop();
     },

@@ -1,0 +1,163 @@
+/** Temporal resets: history goes back, production doesn't. The run parks, drops nothing, and `retry` does what the ledger calls for. */
+import { existsSync } from 'node:fs';
+import type { WorkflowHandle } from '@temporalio/client';
+import type { TestDatabase } from './support/environment';
+import { contentOf, leftBehind } from './support/gated-migration';
+import {
+  approve,
+  ending,
+  layOutMigration,
+  openNamespace,
+  startRun,
+  untilStatus,
+  withWorker,
+  type Migration,
+  type PlanChange,
+} from './support/migration';
+import { makeTumikiTemplate } from './support/tumiki-template';
+
+jest.setTimeout(240_000);
+
+let template: TestDatabase;
+let server: Awaited<ReturnType<typeof openNamespace>>;
+let migration: Migration;
+let before: Record<string, string>;
+
+beforeAll(async () => {
+  template = await makeTumikiTemplate(20);
+});
+afterAll(async () => {
+  await template.drop();
+});
+// A namespace of its own for each test: a worker that a failing test left behind takes no work of the next.
+beforeEach(async () => {
+  server = await openNamespace('reset');
+});
+afterEach(async () => {
+  await server.close();
+  await migration.drop();
+});
+
+const manualSmoke: PlanChange = (plan) => (plan.smoke = [{ name: 'Looks right', kind: 'manual' }]);
+
+async function layOut(change?: PlanChange): Promise<void> {
+  migration = await layOutMigration(template.name, change);
+  before = await contentOf(migration.urls.production);
+}
+
+test.each(['signal', 'update'] as const)(
+  'an approval sent before a Temporal reset, as %s, does not run the destructive step after it',
+  async (kind) => {
+    await layOut();
+    const handle = await withWorker(migration, server.namespace, async () => {
+      const started = await startRun(server.client);
+      await untilApproval(started);
+      return started;
+    });
+    // Nobody works on it now: the approval is recorded, nothing acts on it.
+    const old = await fingerprintWithoutWorker(handle);
+    const approval = { by: 'mallory', fingerprint: old };
+    let sent: Promise<unknown> = Promise.resolve();
+    if (kind === 'signal') await handle.signal('approve', approval);
+    else sent = handle.executeUpdate('approve', { args: [approval] }).catch((error: unknown) => error);
+    await withWorker(migration, server.namespace, async () => {
+      const again = await resetBeforeApproval(handle);
+      const status = await untilApproval(again);
+      expect(status.backup?.fingerprint).not.toBe(old);
+      expect(await contentOf(migration.urls.production)).toEqual(before);
+      await parkByApproval(again);
+      await again.executeUpdate('retry', { args: [{ by: 'bob' }] });
+      expect((await ending(again)).outcome).toBe('rolled-back');
+      await sent;
+    });
+    await expectAsBefore();
+  },
+);
+
+test('a run that is reset to before its approval after it has dropped everything parks, and retry restores', async () => {
+  await layOut(manualSmoke);
+  await withWorker(migration, server.namespace, async () => {
+    const handle = await startRun(server.client);
+    await approve(handle);
+    await untilStatus(handle, (status) => status.step === 'smoke' && status.waitingFor !== null);
+    const dropped = await contentOf(migration.urls.production);
+    const again = await resetBeforeApproval(handle);
+    const parked = await parkByApproval(again);
+    expect(parked.waitingFor).toContain('production was reset at');
+    expect(existsSync(migration.flagFile)).toBe(true);
+    expect(await contentOf(migration.urls.production)).toEqual(dropped);
+    await again.executeUpdate('retry', { args: [{ by: 'bob' }] });
+    expect((await ending(again)).outcome).toBe('rolled-back');
+  });
+  await expectAsBefore();
+});
+
+test('a run that is reset to its very beginning takes no new backup, and retry restores what it dropped', async () => {
+  await layOut(manualSmoke);
+  await withWorker(migration, server.namespace, async () => {
+    const handle = await startRun(server.client);
+    await approve(handle);
+    await untilStatus(handle, (status) => status.step === 'smoke' && status.waitingFor !== null);
+    const again = await resetTo(handle, await firstWorkflowTask(handle));
+    const parked = await untilStatus(again, (status) => status.parked);
+    expect(parked.step).toBe('preflight');
+    await again.executeUpdate('retry', { args: [{ by: 'bob' }] });
+    expect((await ending(again)).outcome).toBe('rolled-back');
+  });
+  await expectAsBefore();
+});
+
+async function untilApproval(handle: WorkflowHandle) {
+  return untilStatus(handle, (status) => status.step === 'approval' && status.waitingFor !== null);
+}
+
+/** Approves with the new fingerprint and waits until the run finds the ledger further on than its history. */
+async function parkByApproval(handle: WorkflowHandle) {
+  await approve(handle);
+  return untilStatus(handle, (status) => status.parked);
+}
+
+async function expectAsBefore(): Promise<void> {
+  expect(await contentOf(migration.urls.production)).toEqual(before);
+  expect(await leftBehind(migration)).toEqual([]);
+  expect(existsSync(migration.flagFile)).toBe(false);
+}
+
+// A query needs a worker; the details the workflow left in its history don't.
+async function fingerprintWithoutWorker(handle: WorkflowHandle): Promise<string> {
+  return withWorker(
+    migration,
+    server.namespace,
+    async () => (await untilApproval(handle)).backup?.fingerprint ?? '',
+  );
+}
+
+async function firstWorkflowTask(handle: WorkflowHandle): Promise<number> {
+  const { events } = await handle.fetchHistory();
+  const task = (events ?? []).find((event) => event.workflowTaskCompletedEventAttributes);
+  return Number(task?.eventId);
+}
+
+/** Resets to the workflow task that followed the sealed backup. */
+async function resetBeforeApproval(handle: WorkflowHandle): Promise<WorkflowHandle> {
+  const events = (await handle.fetchHistory()).events ?? [];
+  const seal = events.find(
+    (event) => event.activityTaskScheduledEventAttributes?.activityType?.name === 'sealBackup',
+  );
+  const sealed = events.findIndex(
+    (event) => String(event.activityTaskCompletedEventAttributes?.scheduledEventId) === String(seal?.eventId),
+  );
+  const task = events.slice(sealed).find((event) => event.workflowTaskCompletedEventAttributes);
+  return resetTo(handle, Number(task?.eventId));
+}
+
+async function resetTo(handle: WorkflowHandle, eventId: number): Promise<WorkflowHandle> {
+  const { runId } = await server.client.workflowService.resetWorkflowExecution({
+    namespace: server.namespace,
+    workflowExecution: { workflowId: handle.workflowId },
+    workflowTaskFinishEventId: eventId as never,
+    requestId: `reset-${handle.workflowId}`,
+    reason: 'test',
+  });
+  return server.client.workflow.getHandle(handle.workflowId, runId);
+}

@@ -1,0 +1,116 @@
+/** After the point of no return: only persons who accept the loss bring the old database back. */
+import type { WorkflowHandle } from '@temporalio/client';
+import { hasDatabase, leftovers, stateOf } from './support/database-state';
+import { testPostgres } from './support/environment';
+import { approve, layOutMigration, untilStatus, withDatabase, type Migration } from './support/migration';
+import { expectAsBefore, openScene, refusalOf, runToEnd, type Scene } from './support/way-back';
+
+let scene: Scene;
+let migration: Migration;
+
+beforeAll(async () => {
+  scene = await openScene('back-live');
+});
+afterAll(() => scene.close());
+afterEach(() => migration.drop());
+
+const monitored = (handle: WorkflowHandle) =>
+  untilStatus(handle, ({ live, step, waitingFor }) => live && step === 'monitor' && waitingFor === null);
+
+test('brings the old rows back when enough persons accept the loss, and keeps the present ones aside', async () => {
+  migration = await layOutMigration(scene.template, (plan) => {
+    plan.monitor = { for: '10m', every: '1s' };
+    plan.approval = { minimum: 2, timeout: '10m' };
+  });
+  const before = await stateOf(migration.production.url);
+  let abandoned: Record<string, string> = {};
+  const rollBack = (by: string) => ({ by, acceptLoss: true });
+  const ending = await runToEnd(scene, migration, async (handle) => {
+    await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
+    expect(await refusalOf(handle, 'rollBack', rollBack('bob'))).toMatch(
+      /after the point of no return; before it, cancel the run/,
+    );
+    await approve(handle, 'bob');
+    await approve(handle, 'carol');
+    await monitored(handle);
+    await withDatabase(migration.production.url, (client) =>
+      client.query(`update "User" set name = 'user at work' where id = (select min(id) from "User")`),
+    );
+    abandoned = (await stateOf(migration.production.url)).rows;
+    expect(await refusalOf(handle, 'rollBack', { by: 'bob' })).toMatch(
+      /Send rollBack with "acceptLoss": true/,
+    );
+    expect(await refusalOf(handle, 'rollBack', rollBack('bob'))).toBe('accepted');
+    expect(await refusalOf(handle, 'rollBack', rollBack('bob'))).toMatch(/2 different persons must/);
+    expect(await refusalOf(handle, 'rollBack', rollBack('carol'))).toBe('accepted');
+  });
+  expect(ending).toMatchObject({
+    closed: 'FAILED',
+    type: 'rolled-back',
+    sentence: 'Roll back asked for by bob, carol.',
+    status: { outcome: 'rolled-back', live: false, parked: false },
+  });
+  await expectAsBefore(migration, before);
+  expect(migration.log()).toEqual(['manager new', 'proxy new', 'proxy old', 'manager old']);
+  const aside = await stateOf(testPostgres().url(`${migration.production.name}_abandoned`));
+  const asideRows = Object.entries(aside.rows).filter(([table]) => !table.startsWith('kirikae.'));
+  expect(Object.fromEntries(asideRows)).toEqual(
+    Object.fromEntries(Object.entries(abandoned).filter(([table]) => !table.startsWith('kirikae.'))),
+  );
+  expect(ending.status.notes.join('\n')).toContain(
+    '1 row was written to "public"."User" after verify; the way back does not keep them.',
+  );
+});
+
+test('waits for a person when a check fails while monitoring, restores nothing, and goes on after retry', async () => {
+  migration = await layOutMigration(scene.template, (plan) => {
+    plan.monitor = { for: '8s', every: '1s' };
+  });
+  const ending = await runToEnd(scene, migration, async (handle) => {
+    await approve(handle);
+    await monitored(handle);
+    migration.health.status = 500;
+    const status = await untilStatus(handle, ({ waitingFor }) => waitingFor !== null);
+    expect(status).toMatchObject({ step: 'monitor', live: true, parked: false, outcome: null });
+    expect(status.waitingFor).toMatch(/a person: the check "API answers" fails/);
+    expect((await fetch(migration.pageUrl)).status).toBe(200);
+    migration.health.status = 200;
+    expect(await refusalOf(handle, 'retry', { by: 'bob' })).toBe('accepted');
+  });
+  expect(ending).toMatchObject({ closed: 'COMPLETED', status: { outcome: 'migrated', live: true } });
+  expect(migration.log()).toEqual(['manager new', 'proxy new']);
+  expect(await leftovers(migration)).toEqual([]);
+});
+
+test('deletes the backup only when a person retires it', async () => {
+  migration = await layOutMigration(scene.template, (plan) => {
+    plan.retireBackup = { after: 'approval' };
+  });
+  const backup = `${migration.production.name}_backup`;
+  const ending = await runToEnd(scene, migration, async (handle) => {
+    await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
+    expect(await refusalOf(handle, 'retireBackup', { by: 'bob' })).toMatch(/only in the step retireBackup/);
+    await approve(handle);
+    await untilStatus(handle, ({ step, waitingFor }) => step === 'retireBackup' && waitingFor !== null);
+    expect(await hasDatabase(backup)).toBe(true);
+    expect(await refusalOf(handle, 'retireBackup', { by: 'bob' })).toBe('accepted');
+  });
+  expect(ending).toMatchObject({ closed: 'COMPLETED', status: { outcome: 'migrated' } });
+  expect(await hasDatabase(backup)).toBe(false);
+  expect(await leftovers(migration)).toEqual([]);
+});
+
+test('ends as migrated and keeps the backup when it is cancelled while monitoring', async () => {
+  migration = await layOutMigration(scene.template, (plan) => {
+    plan.monitor = { for: '10m', every: '1s' };
+  });
+  const ending = await runToEnd(scene, migration, async (handle) => {
+    await approve(handle);
+    await monitored(handle);
+    await handle.cancel();
+  });
+  expect(ending).toMatchObject({ closed: 'COMPLETED', status: { outcome: 'migrated', live: true } });
+  expect(migration.log()).toEqual(['manager new', 'proxy new']);
+  expect(await hasDatabase(`${migration.production.name}_backup`)).toBe(true);
+  expect(await leftovers(migration)).toEqual([]);
+});

@@ -1,0 +1,95 @@
+/** A way back that can't finish parks with the page on; a person repairs and retries, or settles. */
+import type { WorkflowHandle } from '@temporalio/client';
+import type { Status } from '../src/contract';
+import { stateOf } from './support/database-state';
+import {
+  approve,
+  layOutMigration,
+  startRun,
+  untilStatus,
+  withDatabase,
+  withWorker,
+  type Migration,
+} from './support/migration';
+import { endOf, expectAsBefore, openScene, type Scene } from './support/way-back';
+
+let scene: Scene;
+let migration: Migration;
+
+beforeAll(async () => {
+  scene = await openScene('back-parked');
+});
+afterAll(() => scene.close());
+afterEach(() => migration.drop());
+
+const parked = (handle: WorkflowHandle) => untilStatus(handle, (status) => status.parked);
+const pageStatus = async () => (await fetch(migration.pageUrl)).status;
+
+// The backup is what a restore is proved against: a changed row in it makes every restore fail.
+async function renameInBackup(name: string): Promise<void> {
+  await withDatabase(migration.urls.backup, (client) =>
+    client.query(
+      `update public."User" set name = $1 where id = (select id from public."User" order by id limit 1)`,
+      [name],
+    ),
+  );
+}
+
+async function firstName(): Promise<string> {
+  return withDatabase(migration.urls.production, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      'select name from public."User" order by id limit 1',
+    );
+    return rows[0]?.name ?? '';
+  });
+}
+
+test('keeps the page on when the old version fails its checks, and finishes after retry', async () => {
+  migration = await layOutMigration(scene.template);
+  const before = await stateOf(migration.production.url);
+  migration.health.status = 500;
+  const ending = await withWorker(migration, scene.namespace, async () => {
+    const handle = await startRun(scene.client);
+    await approve(handle);
+    const status: Status = await parked(handle);
+    expect(status).toMatchObject({ outcome: null, live: false });
+    expect(status.waitingFor).toMatch(
+      /The check "API answers" of the old version did not succeed: .*The maintenance page stays on/,
+    );
+    expect(status.nextAction).toContain(`kirikae retry ${handle.workflowId} --by NAME`);
+    expect(await pageStatus()).toBe(503);
+    migration.health.status = 200;
+    await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
+    return endOf(handle);
+  });
+  expect(ending).toMatchObject({ type: 'rolled-back', status: { outcome: 'rolled-back', parked: false } });
+  expect(migration.log()).toEqual(['manager new', 'proxy new', 'proxy old', 'manager old']);
+  await expectAsBefore(migration, before);
+});
+
+test('keeps page and fence when the restored rows are not the sealed ones, and restores from empty after retry', async () => {
+  migration = await layOutMigration(scene.template);
+  const before = await stateOf(migration.production.url);
+  const name = await firstName();
+  migration.health.status = 500;
+  const ending = await withWorker(migration, scene.namespace, async () => {
+    const handle = await startRun(scene.client);
+    await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
+    await renameInBackup('changed by hand');
+    await approve(handle);
+    const status = await parked(handle);
+    expect(status.waitingFor).toMatch(
+      /Restoring production from the backup did not succeed: .*"User" has \d+ rows on both sides, but their content differs.*The maintenance page stays on/,
+    );
+    expect(await pageStatus()).toBe(503);
+    await withDatabase(migration.production.url, (client) =>
+      expect(client.query('create table public.intruder ()')).rejects.toThrow(/read-only/),
+    );
+    await renameInBackup(name);
+    migration.health.status = 200;
+    await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
+    return endOf(handle);
+  });
+  expect(ending).toMatchObject({ type: 'rolled-back', status: { outcome: 'rolled-back', parked: false } });
+  await expectAsBefore(migration, before);
+});
