@@ -28,7 +28,12 @@ async function runDemo(options: DemoOptions): Promise<number> {
   const startedAtMs = Date.now();
   const folder = path.join(packageRoot, '.demo');
   const stage = await buildStage(folder, options, say);
-  const interrupt = () => void stage.tearDown().finally(() => process.exit(130));
+  const interrupt = () => {
+    stage.tearDown().then(
+      () => process.exit(130),
+      () => process.exit(130),
+    );
+  };
   process.once('SIGINT', interrupt);
   process.once('SIGTERM', interrupt);
   try {
@@ -174,4 +179,6 @@ const program = new Command('demo')
       process.exitCode = 1;
     }
   });
-void program.parseAsync();
+program.parseAsync().catch(() => {
+  process.exitCode = 1;
+});

@@ -144,7 +144,10 @@ describe('a way back that fails', () => {
       await untilStatus(handle, (s) => s.parked);
       await handle.cancel();
       await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
-      return handle.result().catch((thrown: unknown) => thrown as WorkflowFailedError);
+      return handle.result().then(
+        () => null,
+        (thrown: unknown) => thrown as WorkflowFailedError,
+      );
     });
     expect((error as WorkflowFailedError).cause).toMatchObject({
       type: 'rolled-back',
