@@ -144,9 +144,7 @@ export async function withDatabase<T>(url: string, work: (client: Client) => Pro
 }
 
 /** A Temporal namespace of the suite's own and a client for it, so that suites beside each other don't share a queue. */
-export async function openNamespace(
-  name: string,
-): Promise<{
+export async function openNamespace(name: string): Promise<{
   client: TemporalClient;
   connection: Connection;
   namespace: string;
