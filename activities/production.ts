@@ -52,6 +52,14 @@ export function productionActivities(settings: Settings) {
       });
     },
 
+    /** Makes sure that this Temporal run still holds the claim. @throws KirikaeError Overtaken when it doesn't */
+    async confirmClaim({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production'], async (production) => {
+        await ownClaim(production, run.identity);
+      });
+    },
+
     /** Notes in the ledger that this run turns the page on, or has taken it down. */
     async notePage({ run: ref, on }: { run: RunRef; on: boolean }): Promise<void> {
       const run = open(ref);

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { TestDatabase } from './support/environment';
-import { contentOf, leftBehind } from './support/gated-migration';
+import { contentOf, leftBehind, problemsOf } from './support/gated-migration';
 import {
   approve,
   ending,
@@ -92,6 +92,24 @@ test('a run that is reset to before its approval after it has dropped everything
   await expectAsBefore();
 });
 
+test('a run that is reset to before its approval after it went live parks, and retry ends it as migrated without restoring', async () => {
+  await layOut((plan) => (plan.monitor = { for: '1h', every: '1h' }));
+  await withWorker(migration, server.namespace, async () => {
+    const handle = await startRun(server.client);
+    await approve(handle);
+    await untilStatus(handle, (status) => status.step === 'monitor' && status.live);
+    const again = await resetBeforeApproval(handle);
+    const parked = await parkByApproval(again);
+    expect(parked.waitingFor).toContain('production is live since');
+    await again.executeUpdate('retry', { args: [{ by: 'bob' }] });
+    const status = await ending(again);
+    expect(status.outcome).toBe('migrated');
+    expect(status.live).toBe(true);
+  });
+  expect(existsSync(migration.flagFile)).toBe(false);
+  expect(await problemsOf(migration)).toEqual([]);
+});
+
 test('a run that is reset to its very beginning takes no new backup, and retry restores what it dropped', async () => {
   await layOut(manualSmoke);
   await withWorker(migration, server.namespace, async () => {
@@ -105,6 +123,23 @@ test('a run that is reset to its very beginning takes no new backup, and retry r
     expect((await ending(again)).outcome).toBe('rolled-back');
   });
   await expectAsBefore();
+});
+
+test('a run that is reset after its end parks, and retry closes it without touching production', async () => {
+  await layOut();
+  await withWorker(migration, server.namespace, async () => {
+    const handle = await startRun(server.client);
+    await approve(handle);
+    expect((await ending(handle)).outcome).toBe('migrated');
+    const migrated = await contentOf(migration.urls.production);
+    const again = await resetBeforeApproval(handle);
+    const parked = await parkByApproval(again);
+    expect(parked.waitingFor).toContain('holds no claim of this run');
+    await again.executeUpdate('retry', { args: [{ by: 'bob' }] });
+    expect((await ending(again)).outcome).toBe('refused');
+    expect(await contentOf(migration.urls.production)).toEqual(migrated);
+  });
+  expect(await problemsOf(migration)).toEqual([]);
 });
 
 async function untilApproval(handle: WorkflowHandle) {

@@ -95,6 +95,26 @@ test('of two runs started at once at most one goes on, and production is in orde
   }
 });
 
+test('the sealed backup of an earlier run is never overwritten: the next run is refused with the command that removes it', async () => {
+  migration = await layOutMigration(template.name);
+  migration.health.status = 500;
+  await withWorker(migration, server.namespace, async () => {
+    const first = await startRun(server.client);
+    await approve(first);
+    expect((await ending(first)).outcome).toBe('rolled-back');
+    const kept = await contentOf(migration.urls.backup);
+    const second = await ending(await startRun(server.client));
+    expect(second.outcome).toBe('refused');
+    expect(second.notes.join(' ')).toContain(`sealed backup of another run (workflow "${first.workflowId}")`);
+    expect(second.notes.join(' ')).toMatch(
+      new RegExp(
+        `dropdb --force --host 127.0.0.1 --port \\d+ --username postgres ${migration.production.name}_backup`,
+      ),
+    );
+    expect(await contentOf(migration.urls.backup)).toEqual(kept);
+  });
+});
+
 test('the unfinished backup of an earlier run is refused with the command that removes it', async () => {
   migration = await layOutMigration(template.name);
   await onServer(`create database "${migration.production.name}_backup" template template0`);

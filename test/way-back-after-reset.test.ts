@@ -71,6 +71,17 @@ test('restores when the schema command succeeds on the shadow and fails half-way
   expect(migration.log()).toEqual([]);
 });
 
+test('restores when old rows violate a key that comes back after them', async () => {
+  migration = await layOutMigration(scene.template);
+  const dir = schemaWith(
+    migration,
+    'alter table "McpServerRequestLog" add constraint log_of_a_user foreign key ("httpMethod") references "User" ("id")',
+  );
+  changePlan(migration, (plan) => (plan.schema = { kind: 'sql', dir }));
+  await expectRestored('migrate', /log_of_a_user.*\(SQLSTATE 23503\)/);
+  expect(migration.log()).toEqual([]);
+});
+
 test('restores when it is cancelled in the middle of the copy', async () => {
   migration = await layOutMigration(scene.template);
   const dir = schemaWith(migration, gateSql('Vote'));

@@ -1,7 +1,11 @@
 /** A way back that can't finish parks with the page on; a person repairs and retries, or settles. */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { promisify } from 'node:util';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { Status } from '../src/contract';
-import { stateOf } from './support/database-state';
+import { leftovers, stateOf } from './support/database-state';
+import { testPostgres } from './support/environment';
 import {
   approve,
   layOutMigration,
@@ -11,7 +15,7 @@ import {
   withWorker,
   type Migration,
 } from './support/migration';
-import { endOf, expectAsBefore, openScene, type Scene } from './support/way-back';
+import { endOf, expectAsBefore, openScene, refusalOf, type Scene } from './support/way-back';
 
 let scene: Scene;
 let migration: Migration;
@@ -92,4 +96,42 @@ test('keeps page and fence when the restored rows are not the sealed ones, and r
   });
   expect(ending).toMatchObject({ type: 'rolled-back', status: { outcome: 'rolled-back', parked: false } });
   await expectAsBefore(migration, before);
+});
+
+test('settles as needs-operator with page and fence as they are, and prints commands that lift them', async () => {
+  migration = await layOutMigration(scene.template);
+  const ending = await withWorker(migration, scene.namespace, async () => {
+    const handle = await startRun(scene.client);
+    await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
+    expect(await refusalOf(handle, 'settle', { by: 'bob' })).toMatch(/Only a parked run can be settled/);
+    expect(await refusalOf(handle, 'retry', { by: 'bob' })).toMatch(/Nothing waits for retry/);
+    await renameInBackup('changed by hand');
+    await approve(handle);
+    await parked(handle);
+    await handle.executeUpdate('settle', { args: [{ by: 'bob' }] });
+    return endOf(handle);
+  });
+  expect(ending).toMatchObject({
+    closed: 'FAILED',
+    type: 'needs-operator',
+    status: { outcome: 'needs-operator', parked: false },
+  });
+  expect(await pageStatus()).toBe(503);
+  expect(existsSync(migration.flagFile)).toBe(true);
+  const left = await leftovers(migration);
+  expect(left).toEqual(
+    expect.arrayContaining(['the database setting default_transaction_read_only=on', 'the schema kirikae']),
+  );
+  const { notes } = ending.status;
+  expect(notes.find((note) => note.startsWith('Production '))).toMatch(/fence up, page on, reset at /);
+  const commands = notes.flatMap(
+    (note) => /^(?:To lift|To take|When production is safe)[^:]*: (.*)$/s.exec(note)?.[1] ?? [],
+  );
+  expect(commands).toHaveLength(3);
+  for (const command of commands) {
+    await promisify(execFile)('sh', ['-c', command], {
+      env: { ...process.env, PATH: `${testPostgres().bin}:${process.env.PATH}` },
+    });
+  }
+  expect(await leftovers(migration)).toEqual(['the shadow database']);
 });

@@ -10,6 +10,7 @@ import { tell } from './before-reset';
 export async function reset(run: Run): Promise<void> {
   await run.doStep('reset', async () => {
     await run.indexing?.done;
+    await database.confirmClaim({ run: run.ref() });
     await hostOf(run.plan.hostQueue).probePage({ run: run.ref() });
     await database.reset({ run: run.ref() });
   });
@@ -44,6 +45,7 @@ export async function verify(run: Run): Promise<void> {
 export async function deploy(run: Run): Promise<void> {
   await run.doStep('deploy', async () => {
     const host = hostOf(run.plan.hostQueue);
+    await database.confirmClaim({ run: run.ref() });
     await host.probePage({ run: run.ref() });
     for (const [index, { name }] of run.plan.deploys.entries()) {
       if (!run.deploysBegun.includes(index)) run.deploysBegun.push(index);

@@ -145,6 +145,7 @@ function stubActivities(stubs: Stubs): Activities {
     sealAside: () => did('sealAside').then(() => ({ rows: 5 })),
     maintenanceOn: () => did('maintenanceOn'),
     maintenanceOff: () => did('maintenanceOff'),
+    confirmClaim: () => did('confirmClaim'),
     probePage: () => did('probePage'),
     deploySchema: () => did('deploySchema'),
     deploy: ({ index, back }) =>
