@@ -8,7 +8,8 @@ import { notifyStakeholders } from '../src/notify';
 import { ownClaim } from '../src/ledger';
 import { inTransaction } from '../src/postgres/connect';
 import { compareWithShadow, namedVariables, runSchemaStep } from '../src/schema-step';
-import { milliseconds, rollbackChecks, type AutomaticCheck, type Settings } from '../src/settings';
+import { rollbackChecks, type Settings } from '../src/settings';
+import { milliseconds, type AutomaticCheck } from '../src/settings-schema';
 import { runCheck } from '../src/smoke';
 import { Run, cancellation, countProgress, type RunRef } from './context';
 

@@ -92,7 +92,9 @@ export function productionActivities(settings: Settings) {
         if (!manifest) throw new KirikaeError('StepFailed', 'The backup is not sealed. Nothing was dropped.');
         await resetProduction({
           production,
+          backup,
           productionUrl: run.url('production'),
+          backupUrl: run.url('backup'),
           schemas: run.schemas,
           manifest,
           run: run.identity,

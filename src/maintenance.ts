@@ -4,7 +4,8 @@ import path from 'node:path';
 import { runCommand } from './command';
 import { KirikaeError, sentence } from './errors';
 import { namedVariables } from './schema-step';
-import { milliseconds, type Plan } from './settings';
+import type { Plan } from './settings';
+import { milliseconds } from './settings-schema';
 
 /** Turns the page on or off and waits until the probe shows it. @throws KirikaeError when it doesn't within `probe.within` */
 export async function turnMaintenance(

@@ -2,8 +2,8 @@
 import type { Client } from 'pg';
 import { differences, hashJob, type Manifest } from './backup';
 import { emptySchemas } from './database';
-import { hashTables } from './engine/compare';
-import { readSequences, readTables } from './engine/tables';
+import { hashTables, type TableHash } from './engine/compare';
+import { readSequences, readTables, type StoredTable } from './engine/tables';
 import { KirikaeError } from './errors';
 import { endOtherSessions } from './fence';
 import { ownClaim, setMark, type RunIdentity } from './ledger';
@@ -13,7 +13,9 @@ import { qualified } from './postgres/sql';
 
 export interface Reset {
   production: Client;
+  backup: Client;
   productionUrl: string;
+  backupUrl: string;
   schemas: readonly string[];
   manifest: Manifest;
   run: RunIdentity;
@@ -24,11 +26,12 @@ export interface Reset {
 
 /**
  * Drops the managed schemas' content once. A retry that finds the mark `reset` does nothing.
- * @throws KirikaeError DataDiffer when production isn't what the manifest says (nothing was dropped then)
+ * @throws KirikaeError DataDiffer when backup or production isn't what the manifest says (nothing was dropped then)
  */
 export async function resetProduction(reset: Reset): Promise<void> {
   const { production, schemas, run } = reset;
   if ((await ownClaim(production, run)).resetAt) return;
+  await proveBackup(reset);
   await endOtherSessions(production);
   await inTransaction(production, async () => {
     // Readers may come and go under the fence: better to try again than to wait behind one for ever.
@@ -50,18 +53,38 @@ export async function resetProduction(reset: Reset): Promise<void> {
   });
 }
 
-async function changesSince(reset: Reset, tables: Awaited<ReturnType<typeof readTables>>): Promise<string[]> {
-  const { manifest, production } = reset;
-  const now = await hashTables(tables.map(hashJob), {
-    url: reset.productionUrl,
+// Hours may lie between sealing and approval: nothing is dropped on the strength of a backup that was touched since.
+async function proveBackup(reset: Reset): Promise<void> {
+  const tables = await readTables(reset.backup, reset.schemas);
+  const now = await hashed(reset, reset.backupUrl, tables);
+  const problems = differences(sealedTables(reset), now, 'its manifest', 'the backup');
+  if (problems.length > 0) {
+    throw new KirikaeError(
+      'DataDiffer',
+      `The backup is not what was sealed: ${problems.slice(0, 10).join('; ')}. Nothing was dropped. Find out who writes to the database ${reset.backup.database ?? ''}, stop it, and start again.`,
+    );
+  }
+}
+
+function sealedTables({ manifest }: Reset): Map<string, TableHash> {
+  return new Map(manifest.tables.map((table) => [qualified(table), table]));
+}
+
+async function hashed(reset: Reset, url: string, tables: StoredTable[]): Promise<Map<string, TableHash>> {
+  return hashTables(tables.map(hashJob), {
+    url,
     label: 'reset',
-    method: manifest.hashMethod,
+    method: reset.manifest.hashMethod,
     lanes: reset.lanes,
     signal: reset.signal,
     onTable: reset.onTable,
   });
-  const sealed = new Map(manifest.tables.map((table) => [qualified(table), table]));
-  const problems = differences(sealed, now, 'the backup', 'production');
+}
+
+async function changesSince(reset: Reset, tables: StoredTable[]): Promise<string[]> {
+  const { manifest, production } = reset;
+  const now = await hashed(reset, reset.productionUrl, tables);
+  const problems = differences(sealedTables(reset), now, 'the backup', 'production');
   const sequences = await readSequences(production, reset.schemas);
   const state = (list: Manifest['sequences']) =>
     new Map(list.map((s) => [qualified(s), `${s.lastValue} ${s.isCalled}`]));

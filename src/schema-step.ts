@@ -8,7 +8,8 @@ import { all } from './postgres/connect';
 import { compareDumps, dumpSchema } from './postgres/dump';
 import { identifiers } from './postgres/sql';
 import { throughTheFence } from './postgres/url';
-import { milliseconds, sqlFiles, type Plan } from './settings';
+import { sqlFiles, type Plan } from './settings';
+import { milliseconds } from './settings-schema';
 
 /**
  * Runs the plan's schema step against a database whose managed schemas are empty.

@@ -1,138 +1,11 @@
-/** `kirikae.yaml`: its zod schema, and reading it with every problem reported at once. */
+/** Reading `kirikae.yaml`, with every problem reported at once. */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { msToNumber, type StringValue } from '@temporalio/common';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UsageError } from './errors';
-
-const duration = z
-  .string()
-  .refine(isDuration, { message: 'expected a duration such as 30s, 15m or 24h' })
-  .describe('A duration such as 30s, 15m or 24h');
-const variable = z
-  .string()
-  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected the name of an environment variable, never a URL or a secret')
-  .describe('Name of an environment variable');
-const command = z.array(z.string().min(1)).min(1).describe('Program and its arguments; no shell');
-const environment = z.array(variable).default([]);
-
-const databaseSettings = z.strictObject({
-  urlEnv: variable,
-  create: z.boolean().default(false).describe('Create the database if it is missing'),
-});
-
-const probe = z.strictObject({
-  url: z.url(),
-  on: z.int().default(503),
-  off: z.int().default(200),
-  within: duration.default('30s'),
-});
-
-const maintenanceSettings = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('nginx'), flagFile: z.string().min(1), probe }),
-  z.strictObject({
-    kind: z.literal('command'),
-    on: command,
-    off: command,
-    cwd: z.string().optional(),
-    timeout: duration.default('2m'),
-    env: environment,
-    probe,
-  }),
-]);
-
-const schemaSettings = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('sql'), dir: z.string().min(1) }),
-  z.strictObject({
-    kind: z.literal('command'),
-    run: command,
-    cwd: z.string().optional(),
-    urlEnv: z.array(variable).min(1),
-    timeout: duration.default('15m'),
-    env: environment,
-  }),
-]);
-
-const deploySettings = z.strictObject({
-  name: z.string().min(1),
-  run: command,
-  timeout: duration.default('15m'),
-  rollback: command.optional(),
-  cwd: z.string().optional(),
-  env: environment,
-});
-
-const smokeSettings = z.discriminatedUnion('kind', [
-  z.strictObject({
-    name: z.string().min(1),
-    kind: z.literal('http'),
-    url: z.url(),
-    expect: z
-      .strictObject({ status: z.int().default(200), bodyIncludes: z.string().optional() })
-      .prefault({}),
-    within: duration.default('30s'),
-  }),
-  z.strictObject({
-    name: z.string().min(1),
-    kind: z.literal('sql'),
-    sql: z.string().min(1).describe('Read on production; must return no row'),
-  }),
-  z.strictObject({
-    name: z.string().min(1),
-    kind: z.literal('command'),
-    run: command,
-    timeout: duration.default('2m'),
-    cwd: z.string().optional(),
-    env: environment,
-  }),
-  z.strictObject({ name: z.string().min(1), kind: z.literal('manual') }),
-]);
-
-const planSettings = z.strictObject({
-  databases: z.strictObject({
-    production: z.strictObject({
-      urlEnv: variable,
-      schemas: z.array(z.string().min(1)).min(1).default(['public']),
-    }),
-    backup: databaseSettings,
-    shadow: databaseSettings,
-    rehearsal: databaseSettings.optional(),
-  }),
-  hostQueue: z
-    .string()
-    .min(1)
-    .optional()
-    .describe('Task queue of the host that holds the maintenance flag and deploy rights'),
-  checklist: z.array(z.string().min(1)).default([]),
-  maintenance: maintenanceSettings,
-  approval: z
-    .strictObject({
-      minimum: z.int().min(1).default(1),
-      timeout: duration.default('2h'),
-      requesterMayApprove: z.boolean().default(true),
-    })
-    .prefault({}),
-  schema: schemaSettings,
-  mapping: z.string().min(1),
-  deploy: z.array(deploySettings).default([]),
-  smoke: z.array(smokeSettings).default([]),
-  monitor: z.strictObject({ for: duration.default('24h'), every: duration.default('5m') }).prefault({}),
-  rollbackSmoke: z.array(smokeSettings).optional().describe('Default: the automatic checks of smoke'),
-  retireBackup: z.strictObject({ after: z.enum(['approval', 'never']).default('approval') }).prefault({}),
-  report: z.strictObject({ dir: z.string().min(1).default('./reports') }).prefault({}),
-  notify: z.array(z.strictObject({ kind: z.literal('webhook'), urlEnv: variable })).default([]),
-});
-
-export const settingsSchema = z.strictObject({ plans: z.record(z.string().min(1), planSettings) });
-
-export type SmokeCheck = z.output<typeof smokeSettings>;
-export type AutomaticCheck = Exclude<SmokeCheck, { kind: 'manual' }>;
-export type DeployCommand = z.output<typeof deploySettings>;
-export type MaintenanceSettings = z.output<typeof maintenanceSettings>;
-export type SchemaSettings = z.output<typeof schemaSettings>;
-export type PlanSettings = z.output<typeof planSettings>;
+import { planSettings, settingsSchema, type AutomaticCheck, type PlanSettings } from './settings-schema';
 
 /** One plan ready for use: settings, the folder its relative paths start at, and the hash that goes into the fingerprint. */
 export interface Plan extends PlanSettings {
@@ -228,11 +101,6 @@ export function rollbackChecks(plan: PlanSettings): AutomaticCheck[] {
   );
 }
 
-/** Milliseconds of a duration that the schema has accepted. */
-export function milliseconds(value: string): number {
-  return msToNumber(value as StringValue);
-}
-
 // In a file with mistakes: the plans without any, whose missing files are worth naming in the same breath.
 function soundPlans(content: unknown): Record<string, PlanSettings> {
   const { data } = z.object({ plans: z.record(z.string(), z.unknown()) }).safeParse(content);
@@ -242,14 +110,6 @@ function soundPlans(content: unknown): Record<string, PlanSettings> {
   return Object.fromEntries(
     parsed.flatMap(([name, plan]) => (plan.success ? [[name, plan.data] as const] : [])),
   );
-}
-
-function isDuration(value: string): boolean {
-  try {
-    return /^\d/.test(value) && Number.isFinite(msToNumber(value as StringValue));
-  } catch {
-    return false;
-  }
 }
 
 function describeIssue(file: string, issue: z.core.$ZodIssue): string {

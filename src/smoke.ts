@@ -6,7 +6,8 @@ import { get, within } from './maintenance';
 import { all, inTransaction, withClient } from './postgres/connect';
 import { identifiers } from './postgres/sql';
 import { namedVariables } from './schema-step';
-import { milliseconds, type AutomaticCheck, type Plan } from './settings';
+import type { Plan } from './settings';
+import { milliseconds, type AutomaticCheck } from './settings-schema';
 
 /** Runs one check. @returns what it saw @throws KirikaeError StepFailed when it fails; an outage of the database as such */
 export async function runCheck(

@@ -17,12 +17,14 @@ export interface WorkerOptions {
   logLevel?: 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
 }
 
+const pinoLevels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
+
 /** Runs until SIGTERM or SIGINT, then drains: activities get a while to stop and are taken up by another worker. */
 export async function runWorker(options: WorkerOptions): Promise<void> {
   const { settings } = options;
   const redact = redactor(settings);
-  const log = pino(pino.destination(2));
   const level = options.logLevel ?? 'INFO';
+  const log = pino({ level: pinoLevels[level] }, pino.destination(2));
   Runtime.install({
     logger: new DefaultLogger(level, (entry) => logEntry(log, entry, redact)),
     shutdownSignals: ['SIGTERM', 'SIGINT'],
@@ -64,9 +66,8 @@ function queuesOf(settings: Settings): string[] {
 }
 
 function logEntry(log: pino.Logger, entry: LogEntry, redact: (text: string) => string): void {
-  const levels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
   const meta = JSON.parse(redact(JSON.stringify(entry.meta ?? {}, plainErrors))) as object;
-  log[levels[entry.level]](meta, redact(entry.message));
+  log[pinoLevels[entry.level]](meta, redact(entry.message));
 }
 
 // JSON leaves out what an error says.

@@ -5,15 +5,8 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { UsageError } from '../src/errors';
-import {
-  findPlan,
-  milliseconds,
-  missingVariables,
-  readSettings,
-  rollbackChecks,
-  settingsFile,
-  settingsSchema,
-} from '../src/settings';
+import { findPlan, missingVariables, readSettings, rollbackChecks, settingsFile } from '../src/settings';
+import { milliseconds, settingsSchema } from '../src/settings-schema';
 import { tumikiFolder } from './support/tumiki-database';
 
 let folder: string;

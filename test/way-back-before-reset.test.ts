@@ -132,6 +132,23 @@ test('drops nothing and names the table when a write went round the fence', asyn
   expect(await hasDatabase(backupOf(migration))).toBe(false);
 });
 
+test('drops nothing and names the table when the backup was changed since it was sealed', async () => {
+  migration = await layOutMigration(scene.template);
+  const before = await stateOf(migration.production.url);
+  const ending = await runToEnd(scene, migration, async (handle) => {
+    await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
+    await withDatabase(migration.urls.backup, (client) =>
+      client.query(`delete from "Vote" where ctid = (select min(ctid) from "Vote")`),
+    );
+    await approve(handle);
+  });
+  await expectRolledBack(migration, ending, {
+    before,
+    step: 'reset',
+    because: /The backup is not what was sealed: table "?public"?\."Vote" has .*Nothing was dropped/,
+  });
+});
+
 test('drops nothing when the page went down while the approval was awaited', async () => {
   migration = await layOutMigration(scene.template);
   const before = await stateOf(migration.production.url);

@@ -27,6 +27,18 @@ afterAll(() => scene.close());
 afterEach(() => migration.drop());
 
 const parked = (handle: WorkflowHandle) => untilStatus(handle, (status) => status.parked);
+const manualSmoke = (plan: Record<string, unknown>) => {
+  plan.smoke = [{ name: 'Looks right', kind: 'manual' }];
+};
+
+// Fails after the reset, when only the backup holds the old rows.
+async function failInSmoke(handle: WorkflowHandle): Promise<void> {
+  await approve(handle);
+  await untilStatus(handle, ({ step, waitingFor }) => step === 'smoke' && waitingFor !== null);
+  await renameInBackup('changed by hand');
+  await handle.executeUpdate('confirm', { args: [{ by: 'bob', check: 'Looks right', passed: false }] });
+}
+
 const pageStatus = async () => (await fetch(migration.pageUrl)).status;
 
 // The backup is what a restore is proved against: a changed row in it makes every restore fail.
@@ -72,15 +84,12 @@ test('keeps the page on when the old version fails its checks, and finishes afte
 });
 
 test('keeps page and fence when the restored rows are not the sealed ones, and restores from empty after retry', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await layOutMigration(scene.template, manualSmoke);
   const before = await stateOf(migration.production.url);
   const name = await firstName();
-  migration.health.status = 500;
   const ending = await withWorker(migration, scene.namespace, async () => {
     const handle = await startRun(scene.client);
-    await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
-    await renameInBackup('changed by hand');
-    await approve(handle);
+    await failInSmoke(handle);
     const status = await parked(handle);
     expect(status.waitingFor).toMatch(
       /Restoring production from the backup did not succeed: .*"User" has \d+ rows on both sides, but their content differs.*The maintenance page stays on/,
@@ -90,7 +99,6 @@ test('keeps page and fence when the restored rows are not the sealed ones, and r
       expect(client.query('create table public.intruder ()')).rejects.toThrow(/read-only/),
     );
     await renameInBackup(name);
-    migration.health.status = 200;
     await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
     return endOf(handle);
   });
@@ -99,14 +107,13 @@ test('keeps page and fence when the restored rows are not the sealed ones, and r
 });
 
 test('settles as needs-operator with page and fence as they are, and prints commands that lift them', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await layOutMigration(scene.template, manualSmoke);
   const ending = await withWorker(migration, scene.namespace, async () => {
     const handle = await startRun(scene.client);
     await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
     expect(await refusalOf(handle, 'settle', { by: 'bob' })).toMatch(/Only a parked run can be settled/);
     expect(await refusalOf(handle, 'retry', { by: 'bob' })).toMatch(/Nothing waits for retry/);
-    await renameInBackup('changed by hand');
-    await approve(handle);
+    await failInSmoke(handle);
     await parked(handle);
     await handle.executeUpdate('settle', { args: [{ by: 'bob' }] });
     return endOf(handle);

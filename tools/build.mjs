@@ -41,10 +41,6 @@ async function main() {
 
 async function bundleWorkflows() {
   const workflowsPath = path.join(fresh, 'workflows', 'index.js');
-  if (!existsSync(workflowsPath)) {
-    console.error('workflows/index.ts does not exist yet: built without a workflow bundle.');
-    return;
-  }
   const { bundleWorkflowCode, DefaultLogger } = require('@temporalio/worker');
   const { code } = await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('WARN') });
   writeFileSync(path.join(fresh, 'workflow-bundle.js'), code);

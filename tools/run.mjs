@@ -77,7 +77,7 @@ function checkGenerated() {
     const same = existsSync(schemaFile) && readFileSync(schemaFile).equals(readFileSync(fresh));
     if (same) return 0;
     return fail(
-      'schema/kirikae.schema.json is not what src/settings.ts says. Run npm run generate and commit the file.',
+      'schema/kirikae.schema.json is not what src/settings-schema.ts says. Run npm run generate and commit the file.',
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });

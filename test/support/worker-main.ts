@@ -6,6 +6,8 @@ import { workflowBundlePath } from './environment';
 runWorker({
   settings: readSettings(process.argv[2] ?? ''),
   workflowBundle: workflowBundlePath(),
+  // A cancelled activity is said at this level only.
+  logLevel: 'DEBUG',
 }).catch((error: unknown) => {
   console.error(error);
   process.exitCode = 1;
