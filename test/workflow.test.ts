@@ -35,9 +35,9 @@ test('does the steps of the runbook in order', async () => {
     ...['outlinePlan', 'checkHost', 'checkDatabases', 'deployToShadow', 'checkMapping'],
     ...['claim', 'notePage on', 'maintenanceOn', 'fence'],
     ...['beginBackup', 'copyGroup backup', 'sealBackup'],
-    ...['probePage', 'reset', 'deploySchema'],
+    ...['confirmClaim', 'probePage', 'reset', 'deploySchema'],
     ...['beginMigrate', 'copyGroup migrate', 'finishMigrate', 'verify', 'liftFence'],
-    ...['probePage', 'deploy manager', 'deploy proxy', 'smoke API'],
+    ...['confirmClaim', 'probePage', 'deploy manager', 'deploy proxy', 'smoke API'],
     ...['markLive', 'maintenanceOff', 'notePage off', 'smoke API', 'release'],
   ]);
 });
