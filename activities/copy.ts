@@ -109,7 +109,9 @@ export function copyActivities(settings: Settings) {
     /** Indexes and keys of the backup, while the approval is awaited. */
     async indexBackup({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      await run.sessions(['backup'], (backup) => indexBackup(backup, run.schemas));
+      await run.sessions(['backup'], (backup) =>
+        indexBackup(backup, run.url('backup'), run.schemas, { ...quiet(), label: run.label }),
+      );
     },
 
     /** Strips keys and indexes off the new schema and plans the parts. */
@@ -127,8 +129,9 @@ export function copyActivities(settings: Settings) {
         if (!manifest) throw new KirikaeError('StepFailed', 'The backup is not sealed.');
         await finishMigrate(
           { plan: run.plan, production, backup, run: run.identity },
-          run.url('shadow'),
+          { production: run.url('production'), shadow: run.url('shadow') },
           manifest,
+          { ...quiet(), label: run.label },
         );
       });
     },
@@ -181,7 +184,7 @@ export function copyActivities(settings: Settings) {
     /** Keys, indexes, sequences; then everything is compared with the manifest. */
     async finishRestore({ run: ref, attempt }: { run: RunRef; attempt: number }): Promise<void> {
       const run = open(ref);
-      const count = quiet();
+      const count = { ...quiet(), label: run.label };
       await run.sessions(['production', 'backup'], (production, backup) =>
         finishRestore(
           { ...ends(run, production, backup), run: run.identity, phase: { name: 'restore', attempt } },
@@ -216,7 +219,7 @@ export function copyActivities(settings: Settings) {
           await ownClaim(production, run.identity);
           const target = { ...ends(run, production, aside), backupUrl: asideUrl };
           const { manifest } = await sealBackup(target, run.plan, quiet());
-          await indexBackup(aside, run.schemas);
+          await indexBackup(aside, asideUrl, run.schemas, { ...quiet(), label: run.label });
           return { rows: manifest.tables.reduce((sum, table) => sum + table.rows, 0) };
         }),
       );

@@ -48,7 +48,7 @@ export async function buildStage(
     const temporal = await startTemporal({ ui: true });
     undo.push(() => temporal.stop());
     say(`A Tumiki database with ${options.users} users is being filled …`);
-    const rows = await fillDatabase(postgres, options.users);
+    const rows = await fillTumiki(postgres, options.users);
     const env = environmentFor(postgres, temporal);
     Object.assign(process.env, env);
 
@@ -171,12 +171,17 @@ function environmentFor(postgres: PostgresServer, temporal: TemporalServer): Rec
   };
 }
 
-async function fillDatabase(postgres: PostgresServer, users: number): Promise<number> {
+/** Creates and fills a Tumiki database in the old schema. @returns its rows */
+export async function fillTumiki(
+  postgres: PostgresServer,
+  users: number,
+  database = 'tumiki',
+): Promise<number> {
   const admin = new Client({ connectionString: postgres.url('postgres') });
   await admin.connect();
-  await admin.query('create database tumiki');
+  await admin.query(`create database ${database}`);
   await admin.end();
-  const client = new Client({ connectionString: postgres.url('tumiki') });
+  const client = new Client({ connectionString: postgres.url(database) });
   await client.connect();
   try {
     for (const file of sqlFiles(path.join(example, 'schema', 'before')))

@@ -22,6 +22,7 @@ import type { HashMethod } from './engine/row-hash';
 import { KirikaeError } from './errors';
 import { mirrorClaim, noteStage, stageDone, type Claim, type RunIdentity } from './ledger';
 import { all, inTransaction, one } from './postgres/connect';
+import { analyzeTables, applyPostData } from './post-data';
 import { dumpHash, dumpSchema, dumpSql, majorVersion } from './postgres/dump';
 import { identifiers, qualified, type TableName } from './postgres/sql';
 import { databaseOf, dropCommand, placeOf } from './postgres/url';
@@ -148,15 +149,17 @@ export async function sealBackup(
   const method: HashMethod = (await sameMajor(ends.production, ends.backup)) ? 'record' : 'text';
   const tables = await readTables(ends.production, ends.schemas);
   const copies = await readTables(ends.backup, ends.schemas);
-  const common = { ...reading, method, label: 'backup' };
+  const common = { ...reading, lanes: Math.ceil(reading.lanes / 2), method, label: 'backup' };
   const hash = (url: string, of: StoredTable[], side: string) =>
     hashTables(of.map(hashJob), {
       ...common,
       url,
       notes: { client: ends.backup, phase: BACKUP_PHASE, side },
     });
-  const before = await hash(ends.productionUrl, tables, 'source');
-  const after = await hash(ends.backupUrl, copies, 'copy');
+  const [before, after] = await Promise.all([
+    hash(ends.productionUrl, tables, 'source'),
+    hash(ends.backupUrl, copies, 'copy'),
+  ]);
   const problems = differences(before, after, 'production', 'the backup');
   if (problems.length > 0) {
     throw new KirikaeError(
@@ -201,15 +204,26 @@ export async function sealBackup(
 }
 
 /** Indexes, keys and statistics of the backup: they serve the mapping's joins; a restore doesn't need them. */
-export async function indexBackup(backup: Client, schemas: readonly string[]): Promise<void> {
-  if (!(await stageDone(backup, 'backup', 1, 'indexes'))) {
+export async function indexBackup(
+  backup: Client,
+  backupUrl: string,
+  schemas: readonly string[],
+  work: { label: string; lanes: number; signal: AbortSignal },
+): Promise<void> {
+  if (!(await stageDone(backup, BACKUP_PHASE.name, BACKUP_PHASE.attempt, 'indexes'))) {
     const { sql } = await one<{ sql: string }>(backup, 'select ddl_post_plain as sql from kirikae.backup');
-    await inTransaction(backup, async () => {
-      await applyDdl(backup, sql, "backup's indexes and keys");
-      await noteStage(backup, 'backup', 1, 'indexes');
+    await applyPostData({
+      ...work,
+      client: backup,
+      url: backupUrl,
+      phase: BACKUP_PHASE,
+      sql,
+      what: "backup's indexes and keys",
+      finish: (client) => noteStage(client, BACKUP_PHASE.name, BACKUP_PHASE.attempt, 'indexes'),
     });
   }
-  for (const table of await readTables(backup, schemas)) await backup.query(`analyze ${qualified(table)}`);
+  const tables = await readTables(backup, schemas);
+  await analyzeTables(tables.map(qualified), { ...work, url: backupUrl });
 }
 
 /** What the backup's marker says. @throws KirikaeError when there is no marker */

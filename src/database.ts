@@ -3,7 +3,7 @@ import type { Client } from 'pg';
 import { KirikaeError, sentence } from './errors';
 import { LEDGER_SCHEMA } from './ledger';
 import { all, inTransaction, one, withClient } from './postgres/connect';
-import { dumpSchema, dumpSql, majorVersion } from './postgres/dump';
+import { dumpSchema } from './postgres/dump';
 import { identifier, literal } from './postgres/sql';
 import { databaseOf, otherDatabase } from './postgres/url';
 
@@ -202,16 +202,4 @@ export async function applyDdl(client: Client, sql: string, what: string): Promi
       .query(`set client_min_messages = warning; set row_security = off; set check_function_bodies = on`)
       .catch(() => undefined);
   }
-}
-
-/** Both sections of a schema's definition as SQL for a server of the client's version. */
-export async function readDdl(
-  url: string,
-  schemas: readonly string[],
-  owners: boolean,
-  target: Client,
-): Promise<{ pre: string; post: string }> {
-  const dump = await dumpSchema(url, schemas, { owners });
-  const version = await majorVersion(target);
-  return { pre: dumpSql(dump, dump.pre, version), post: dumpSql(dump, dump.post, version) };
 }

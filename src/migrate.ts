@@ -1,7 +1,6 @@
 /** Rows from the backup through the mapping into the new schema: planning, and what follows the rows. */
 import type { Client } from 'pg';
 import { sameMajor, type Manifest } from './backup';
-import { applyDdl } from './database';
 import { planParts, type CopyJob, type PartPlan, type Phase } from './engine/parts';
 import { readSequences, readTables, writeSequences, type StoredTable } from './engine/tables';
 import { noteStage, ownClaim, stageDone, checkpointDdl, type RunIdentity } from './ledger';
@@ -11,6 +10,7 @@ import { volatileFunctionNames } from './mapping/scan';
 import { all, inTransaction, one } from './postgres/connect';
 import { readCatalog } from './postgres/catalog';
 import { dumpSchema, dumpSql, majorVersion } from './postgres/dump';
+import { analyzeTables, applyPostData } from './post-data';
 import { qualified, type TableName } from './postgres/sql';
 import { refreshViews } from './restore';
 import { stripPostData } from './schema-step';
@@ -101,24 +101,32 @@ function copyJobs(table: CompiledTable, stored: ReadonlyMap<number, StoredTable>
 /** Keys, indexes and triggers back from the shadow's dump; sequences; materialized views; ANALYZE. */
 export async function finishMigrate(
   { plan, production, run }: Migration,
-  shadowUrl: string,
+  urls: { production: string; shadow: string },
   manifest: Manifest,
+  work: { label: string; lanes: number; signal: AbortSignal },
 ): Promise<void> {
   const { schemas } = plan.databases.production;
   await ownClaim(production, run);
-  if (!(await stageDone(production, 'migrate', 1, 'keys'))) {
-    const dump = await dumpSchema(shadowUrl, schemas, { owners: false });
-    const sql = dumpSql(dump, dump.post, await majorVersion(production));
-    await inTransaction(production, async () => {
-      await ownClaim(production, run);
-      await applyDdl(production, sql, "new schema's keys, indexes and triggers");
-      await advanceSequences(production, schemas, manifest);
-      await refreshViews(production, schemas);
-      await noteStage(production, 'migrate', 1, 'keys');
+  const phase = MIGRATE_PHASE;
+  if (!(await stageDone(production, phase.name, phase.attempt, 'keys'))) {
+    const dump = await dumpSchema(urls.shadow, schemas, { owners: false });
+    await applyPostData({
+      ...work,
+      client: production,
+      url: urls.production,
+      phase,
+      sql: dumpSql(dump, dump.post, await majorVersion(production)),
+      what: "new schema's keys, indexes and triggers",
+      mayWrite: async (client) => void (await ownClaim(client, run)),
+      finish: async (client) => {
+        await advanceSequences(client, schemas, manifest);
+        await refreshViews(client, schemas);
+        await noteStage(client, phase.name, phase.attempt, 'keys');
+      },
     });
   }
-  for (const table of await readTables(production, schemas))
-    await production.query(`analyze ${qualified(table)}`);
+  const tables = await readTables(production, schemas);
+  await analyzeTables(tables.map(qualified), { ...work, url: urls.production });
 }
 
 interface FilledColumn extends TableName {

@@ -9,6 +9,7 @@ import { KirikaeError } from './errors';
 import { noteStage, ownClaim, stageDone, checkpointDdl, type RunIdentity } from './ledger';
 import { all, inTransaction } from './postgres/connect';
 import { dumpHash, dumpSchema } from './postgres/dump';
+import { analyzeTables, applyPostData } from './post-data';
 import { qualified } from './postgres/sql';
 
 export interface RestoreEnds {
@@ -46,23 +47,31 @@ export async function beginRestore(ends: RestoreEnds): Promise<PartPlan> {
 /** Sequences, indexes, keys, materialized views, ANALYZE; then everything is compared with the manifest. */
 export async function finishRestore(
   ends: RestoreEnds,
-  reading: { lanes: number; signal: AbortSignal; onTable: (rows: number) => void },
+  work: { label: string; lanes: number; signal: AbortSignal; onTable: (rows: number) => void },
 ): Promise<void> {
   const { production, backup, schemas, phase } = ends;
   await mayRestore(ends);
   const sealed = await sealedManifest(backup);
   if (!(await stageDone(production, phase.name, phase.attempt, 'keys'))) {
     const { ddlPost } = await readBackup(backup);
-    await inTransaction(production, async () => {
-      await applyDdl(production, ddlPost, 'stored indexes and keys of the backup');
-      await writeSequences(production, sealed.sequences);
-      await refreshViews(production, schemas);
-      await noteStage(production, phase.name, phase.attempt, 'keys');
+    await applyPostData({
+      ...work,
+      client: production,
+      url: ends.productionUrl,
+      phase,
+      sql: ddlPost,
+      what: 'stored indexes and keys of the backup',
+      mayWrite: async (client) => void (await ownClaim(client, ends.run)),
+      finish: async (client) => {
+        await writeSequences(client, sealed.sequences);
+        await refreshViews(client, schemas);
+        await noteStage(client, phase.name, phase.attempt, 'keys');
+      },
     });
   }
-  await compareWithManifest(ends, sealed, reading);
-  for (const table of await readTables(production, schemas))
-    await production.query(`analyze ${qualified(table)}`);
+  await compareWithManifest(ends, sealed, work);
+  const tables = await readTables(production, schemas);
+  await analyzeTables(tables.map(qualified), { ...work, url: ends.productionUrl });
 }
 
 /** Refreshes the materialized views of the schemas in the order they were made, so that views on views are filled too. */

@@ -37,13 +37,18 @@ export async function dumpSchema(
     runPgDump(url, schemas, 'pre-data', options.owners),
     runPgDump(url, schemas, 'post-data', options.owners),
   ]);
-  const before = split(pre);
-  return { prelude: before.prelude, pre: before.entries, post: split(post).entries };
+  const before = parseDump(pre);
+  return { prelude: before.prelude, pre: before.entries, post: parseDump(post).entries };
 }
 
-/** SQL of entries, ready to be sent as one query; schemas themselves are left to `prepareLike`. */
+/** SQL of entries, ready to be sent as one query and to be cut again by `parseDump`; schemas themselves are left to `prepareLike`. */
 export function dumpSql(dump: SchemaDump, entries: readonly DumpEntry[], serverVersion: number): string {
-  const body = entries.filter((entry) => entry.type !== 'SCHEMA').map((entry) => entry.sql);
+  const body = entries
+    .filter((entry) => entry.type !== 'SCHEMA')
+    .map(
+      ({ name, type, schema, sql }) =>
+        `--\n-- Name: ${name}; Type: ${type}; Schema: ${schema}; Owner: -\n--\n\n${sql}\n`,
+    );
   const known = (line: string) => serverVersion >= 17 || !line.startsWith('SET transaction_timeout');
   return [dump.prelude, ...body].join('\n').split('\n').filter(known).join('\n');
 }
@@ -89,7 +94,8 @@ function comparable(dump: SchemaDump): Map<string, string> {
 
 const header = /^--\n-- Name: (.*); Type: (.*); Schema: (.*); Owner:.*\n--\n/gm;
 
-function split(text: string): { prelude: string; entries: DumpEntry[] } {
+/** Cuts SQL that pg_dump or `dumpSql` wrote into its entries. */
+export function parseDump(text: string): { prelude: string; entries: DumpEntry[] } {
   const clean = text
     .split('\n')
     .filter((line) => !/^\\(un)?restrict /.test(line))

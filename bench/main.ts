@@ -1,0 +1,262 @@
+/** `npm run bench`: our phases and other tools, alternately, on one server and the same rows; ratios, as table, JSON and chart. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import Table from 'cli-table3';
+import { Command, InvalidArgumentError } from 'commander';
+import { stringify } from 'yaml';
+import { fillTumiki } from '../demo/stage';
+import { createDatabase, dropDatabase, prepareLike } from '../src/database';
+import { removeLedger } from '../src/ledger';
+import { withClient } from '../src/postgres/connect';
+import { runSchemaStep } from '../src/schema-step';
+import { findPlan, readSettings } from '../src/settings';
+import { startPostgres, type PostgresServer } from '../tools/postgres';
+import { packageRoot } from '../tools/provide';
+import { drawChart } from './chart';
+import { backUp, migrate, resetAndDeploy, restore, type Bench, type BackupTimes } from './engine';
+import { dumpAndRestore, pgcopydb, psqlPipes, upserts } from './others';
+
+/** One round's seconds. */
+interface Round extends BackupTimes {
+  dump: number;
+  pgcopydb: number | null;
+  pipes: number;
+  reset: number;
+  migrate: number;
+  verify: number;
+  restore: number;
+  migratedRows: number;
+}
+
+/** One line of the result: our figure against another's. */
+export interface Result {
+  what: string;
+  ours: number | null;
+  against: string;
+  theirs: number | null;
+  ratio: number | null;
+  goal: string;
+  reached: boolean | null;
+}
+
+const smallUsers = 200;
+
+async function main(): Promise<void> {
+  const options = new Command('bench')
+    .description('Measures backup, migration and restore against other tools, on servers of its own')
+    .option('--users <n>', 'users to make up, about 77 rows each', positive, 40_000)
+    .option('--rounds <n>', 'how often everything is measured', positive, 3)
+    .option('--out <folder>', 'where results.json and results.svg go', path.join(packageRoot, 'bench'))
+    .parse()
+    .opts<{ users: number; rounds: number; out: string }>();
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-bench-'));
+  const postgres = await startPostgres({ settings: { shared_buffers: '512MB', max_wal_size: '8GB' } });
+  process.env.KIRIKAE_PG_BIN = postgres.bin;
+  try {
+    console.log(`A Tumiki database with ${options.users} users is being filled …`);
+    const rows = await fillTumiki(postgres, options.users);
+    const bench = await layOut(postgres, folder, 'tumiki');
+    const rounds: Round[] = [];
+    for (let round = 1; round <= options.rounds; round++) {
+      rounds.push(await measure(bench, postgres));
+      console.log(`round ${round}: ${JSON.stringify(rounds.at(-1), rounded)}`);
+    }
+    const byRow = await measureUpserts(postgres, folder);
+    const results = judge(rounds, byRow);
+    print(results, rows, options.rounds);
+    const machine = { cores: os.availableParallelism(), memoryGB: Math.round(os.totalmem() / 2 ** 30) };
+    writeFileSync(
+      path.join(options.out, 'results.json'),
+      `${JSON.stringify({ users: options.users, rows, machine, rounds, results }, rounded, 2)}\n`,
+    );
+    writeFileSync(path.join(options.out, 'results.svg'), drawChart(results));
+  } finally {
+    await postgres.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function layOut(postgres: PostgresServer, folder: string, database: string): Promise<Bench> {
+  const example = path.join(packageRoot, 'examples', 'tumiki');
+  const file = path.join(folder, `${database}.yaml`);
+  const plan = {
+    databases: {
+      production: { urlEnv: 'DATABASE_URL' },
+      backup: { urlEnv: 'BACKUP_DATABASE_URL', create: true },
+      shadow: { urlEnv: 'SHADOW_DATABASE_URL', create: true },
+    },
+    maintenance: { kind: 'nginx', flagFile: './page', probe: { url: 'http://127.0.0.1:1/' } },
+    schema: { kind: 'sql', dir: path.join(example, 'schema', 'after') },
+    mapping: path.join(example, 'mapping.yaml'),
+  };
+  writeFileSync(file, stringify({ plans: { tumiki: plan } }));
+  const urls = {
+    production: postgres.url(database),
+    backup: postgres.url(`${database}_backup`),
+    shadow: postgres.url(`${database}_shadow`),
+  };
+  const bench: Bench = { plan: findPlan(readSettings(file), 'tumiki'), urls };
+  await withClient(urls.production, 'bench', async (production) => {
+    await createDatabase(urls.shadow, production, 'bench');
+    await withClient(urls.shadow, 'bench', async (shadow) => {
+      await prepareLike(shadow, { client: production, url: urls.production }, ['public'], false);
+      await runSchemaStep(bench.plan, urls.shadow, shadow, 'bench');
+    });
+  });
+  return bench;
+}
+
+async function measure(bench: Bench, postgres: PostgresServer): Promise<Round> {
+  const { urls } = bench;
+  const dump = await inNewDatabase(postgres, 'bench_dump', urls.production, (url) =>
+    dumpAndRestore(postgres.bin, urls.production, url),
+  );
+  const cloned = await inNewDatabase(postgres, 'bench_pgcopydb', urls.production, (url) =>
+    pgcopydb(urls.production, url),
+  );
+  const times = await backUp(bench);
+  const pipes = await inNewDatabase(postgres, 'bench_pipes', urls.production, (url) =>
+    psqlPipes(bench, postgres.bin, url),
+  );
+  const reset = await resetAndDeploy(bench);
+  const migrated = await migrate(bench);
+  const restored = await restore(bench);
+  await withClient(urls.production, 'bench', removeLedger);
+  await dropDatabase(urls.backup, 'bench');
+  return {
+    ...times,
+    dump,
+    pgcopydb: cloned,
+    pipes,
+    reset,
+    migrate: migrated.migrate,
+    verify: migrated.verify,
+    restore: restored,
+    migratedRows: migrated.rows,
+  };
+}
+
+async function measureUpserts(postgres: PostgresServer, folder: string): Promise<number> {
+  await fillTumiki(postgres, smallUsers, 'small');
+  const bench = await layOut(postgres, folder, 'small');
+  await backUp(bench);
+  const { rows, seconds } = await inNewDatabase(postgres, 'bench_upserts', bench.urls.production, (url) =>
+    upserts(bench, url),
+  );
+  return rows / seconds;
+}
+
+async function inNewDatabase<T>(
+  postgres: PostgresServer,
+  name: string,
+  like: string,
+  work: (url: string) => Promise<T>,
+): Promise<T> {
+  const url = postgres.url(name);
+  await withClient(like, 'bench', (client) => createDatabase(url, client, 'bench'));
+  try {
+    return await work(url);
+  } finally {
+    await dropDatabase(url, 'bench');
+  }
+}
+
+function judge(rounds: Round[], upsertedPerSecond: number): Result[] {
+  const of = (pick: (round: Round) => number) => median(rounds.map(pick));
+  const complete = of((round) => round.rows + round.indexes);
+  const verified = of((round) => round.rows + round.verified + round.indexes);
+  const dump = of((round) => round.dump);
+  const copied = rounds.every((round) => round.pgcopydb !== null) ? of((round) => round.pgcopydb ?? 0) : null;
+  const perSecond = of((round) => round.migratedRows / round.migrate);
+  const tool = 'pg_dump -jN, pg_restore -jN';
+  return [
+    compare('backup complete', complete, tool, dump, 0.85),
+    compare('backup complete and verified', verified, tool, dump, 1.1),
+    compare(
+      'backup until the fingerprint',
+      of((round) => round.rows + round.verified),
+      tool,
+      dump,
+      0.9,
+    ),
+    compare('backup complete', complete, 'pgcopydb', copied, 0.75),
+    compare(
+      'migrate, keys and indexes back',
+      of((round) => round.migrate),
+      'psql pipes',
+      of((round) => round.pipes),
+      0.6,
+    ),
+    {
+      what: 'migrate, rows per second',
+      ours: perSecond,
+      against: 'row by row upserts',
+      theirs: upsertedPerSecond,
+      ratio: perSecond / upsertedPerSecond,
+      goal: '≥ 80',
+      reached: perSecond / upsertedPerSecond >= 80,
+    },
+    compare(
+      'restore, verified',
+      of((round) => round.restore),
+      'our verified backup',
+      verified,
+      1,
+    ),
+  ];
+}
+
+function compare(what: string, ours: number, against: string, theirs: number | null, atMost: number): Result {
+  const ratio = theirs === null ? null : ours / theirs;
+  return {
+    what,
+    ours,
+    against,
+    theirs,
+    ratio,
+    goal: `≤ ${atMost}`,
+    reached: ratio === null ? null : ratio <= atMost,
+  };
+}
+
+function print(results: Result[], rows: number, rounds: number): void {
+  const table = new Table({ head: ['what', 'ours', 'against', 'theirs', 'ratio', 'goal', ''] });
+  for (const { what, ours, against, theirs, ratio, goal, reached } of results) {
+    const figure = (value: number | null) =>
+      value === null ? 'not installed' : value.toFixed(value < 100 ? 2 : 0);
+    table.push([
+      what,
+      figure(ours),
+      against,
+      figure(theirs),
+      ratio?.toFixed(2) ?? '',
+      goal,
+      reached === null ? '' : reached ? 'yes' : 'no',
+    ]);
+  }
+  console.log(
+    `\n${rows} rows; medians of ${rounds} rounds; seconds where not said otherwise.\n${table.toString()}`,
+  );
+}
+
+function median(values: number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  const [low = 0, high = 0] = [sorted[sorted.length % 2 === 1 ? middle : middle - 1], sorted[middle]];
+  return (low + high) / 2;
+}
+
+function rounded(_key: string, value: unknown): unknown {
+  return typeof value === 'number' ? Math.round(value * 100) / 100 : value;
+}
+
+function positive(text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError('Expected a whole number from 1.');
+  return Number(text);
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});

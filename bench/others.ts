@@ -1,0 +1,140 @@
+/** What people use today, on the same server: pg_dump with pg_restore, psql pipes, pgcopydb, row by row upserts. */
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import type { Client } from 'pg';
+import { applyDdl } from '../src/database';
+import { selectSql } from '../src/mapping/compile';
+import { compilePlan } from '../src/migrate';
+import { withClient } from '../src/postgres/connect';
+import { dumpSchema, dumpSql, majorVersion } from '../src/postgres/dump';
+import { identifier, identifiers, qualified } from '../src/postgres/sql';
+import { runSchemaStep, stripPostData } from '../src/schema-step';
+import { seconds, type Bench } from './engine';
+
+/** `pg_dump -Fd -jN -Z0` and `pg_restore -jN` into a new database: seconds. */
+export async function dumpAndRestore(bin: string, from: string, to: string): Promise<number> {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-bench-'));
+  const jobs = `-j${os.availableParallelism()}`;
+  try {
+    return await seconds(async () => {
+      const files = path.join(folder, 'dump');
+      await run(path.join(bin, 'pg_dump'), ['-Fd', jobs, '-Z0', '--schema=public', '-f', files, '-d', from]);
+      await run(path.join(bin, 'pg_restore'), [jobs, '--clean', '--if-exists', '-d', to, files]);
+    });
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** `pgcopydb clone` into a new database; null where it isn't installed. */
+export async function pgcopydb(from: string, to: string): Promise<number | null> {
+  if (spawnSync('pgcopydb', ['--version']).status !== 0) return null;
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-bench-'));
+  const jobs = String(os.availableParallelism());
+  try {
+    return await seconds(() =>
+      run('pgcopydb', [
+        'clone',
+        '--table-jobs',
+        jobs,
+        '--index-jobs',
+        jobs,
+        '--dir',
+        folder,
+        '--source',
+        from,
+        '--target',
+        to,
+      ]),
+    );
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The mapping by one `psql` COPY pipe per table, keys and indexes rebuilt after: the floor for one connection. */
+export async function psqlPipes({ plan, urls }: Bench, bin: string, to: string): Promise<number> {
+  const { schemas } = plan.databases.production;
+  const psql = path.join(bin, 'psql');
+  return withClient(urls.backup, 'bench', (backup) =>
+    withClient(to, 'bench', async (target) => {
+      await runSchemaStep(plan, to, target, 'bench');
+      const compiled = await compilePlan(plan, backup, target);
+      return seconds(async () => {
+        await stripPostData(target, schemas);
+        for (const table of compiled.tables) {
+          for (const source of table.sources) {
+            const read = `set search_path = ${identifiers(schemas)}; copy (${selectSql(source, table.columns)}) to stdout`;
+            const write = `copy ${qualified(table.target)} (${identifiers(table.columns)}) from stdin`;
+            await pipe([psql, urls.backup, '-qc', read], [psql, to, '-qc', write]);
+          }
+        }
+        const dump = await dumpSchema(urls.shadow, schemas, { owners: false });
+        await applyDdl(target, dumpSql(dump, dump.post, await majorVersion(target)), 'keys');
+      });
+    }),
+  );
+}
+
+/** The mapping row by row: INSERT … ON CONFLICT DO UPDATE, each committed, as application scripts do. Rows per second. */
+export async function upserts({ plan, urls }: Bench, to: string): Promise<{ rows: number; seconds: number }> {
+  const { schemas } = plan.databases.production;
+  return withClient(urls.backup, 'bench', (backup) =>
+    withClient(to, 'bench', async (target) => {
+      await runSchemaStep(plan, to, target, 'bench');
+      await dropForeignKeys(target);
+      const compiled = await compilePlan(plan, backup, target);
+      await backup.query(`set search_path = ${identifiers(schemas)}`);
+      let rows = 0;
+      const taken = await seconds(async () => {
+        for (const table of compiled.tables) {
+          for (const source of table.sources) {
+            const found = await backup.query<unknown[]>({
+              text: asText(selectSql(source, table.columns), table.columns),
+              rowMode: 'array',
+            });
+            const values = table.columns.map((_, index) => `$${index + 1}`).join(', ');
+            const text = `insert into ${qualified(table.target)} (${identifiers(table.columns)}) values (${values}) on conflict do nothing`;
+            for (const row of found.rows)
+              await target.query({ name: `${qualified(table.target)}`, text, values: row });
+            rows += found.rows.length;
+          }
+        }
+      });
+      return { rows, seconds: taken };
+    }),
+  );
+}
+
+function asText(select: string, columns: readonly string[]): string {
+  return `select ${columns.map((column) => `r.${identifier(column)}::text`).join(', ')} from (${select}) r`;
+}
+
+// Rows come table by table, and User and Organization point at each other.
+async function dropForeignKeys(target: Client): Promise<void> {
+  const { rows } = await target.query<{ sql: string }>(
+    `select format('alter table %s drop constraint %I', conrelid::regclass, conname) as sql from pg_constraint where contype = 'f'`,
+  );
+  for (const { sql } of rows) await target.query(sql);
+}
+
+async function run(program: string, args: string[]): Promise<void> {
+  await ended(spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] }), program);
+}
+
+async function pipe([reader = '', ...read]: string[], [writer = '', ...write]: string[]): Promise<void> {
+  const source = spawn(reader, read, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const target = spawn(writer, write, { stdio: ['pipe', 'ignore', 'inherit'] });
+  source.stdout.pipe(target.stdin);
+  await Promise.all([ended(source, reader), ended(target, writer)]);
+}
+
+async function ended(child: ReturnType<typeof spawn>, program: string): Promise<void> {
+  const code = await new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', resolve);
+  });
+  if (code !== 0) throw new Error(`${path.basename(program)} ended with code ${String(code)}.`);
+}

@@ -1,0 +1,166 @@
+/** Indexes, keys, triggers and the like after the rows: several at once, each with its checkpoint. */
+import type { Client } from 'pg';
+import { applyDdl } from './database';
+import type { Phase } from './engine/parts';
+import { noteStage } from './ledger';
+import { all, connect, destroy, disconnect, inTransaction } from './postgres/connect';
+import { parseDump } from './postgres/dump';
+
+export interface PostData {
+  /** Session that has the checkpoints; takes what must be done one after the other. */
+  client: Client;
+  url: string;
+  label: string;
+  phase: Phase;
+  /** The post-data section of a dump, as `dumpSql` writes it. */
+  sql: string;
+  /** Names the section in messages, e.g. "new schema's keys, indexes and triggers". */
+  what: string;
+  lanes: number;
+  signal: AbortSignal;
+  /** Called in each transaction before its commit: throws when this run may no longer write. */
+  mayWrite?: (client: Client) => Promise<void>;
+  /** Ends the phase in the last transaction, e.g. by setting sequences. */
+  finish: (client: Client) => Promise<void>;
+}
+
+interface Step {
+  /** Table keys, then indexes, then foreign keys unchecked, then their checks, then the rest in the dump's order. */
+  kind: 'key' | 'index' | 'unchecked key' | 'check' | 'rest';
+  name: string;
+  sql: string;
+  /** Size of the table it is built on. */
+  bytes: number;
+}
+
+const buildsOn =
+  /^(?:ALTER TABLE(?: ONLY)?|CREATE (?:UNIQUE )?INDEX .*? ON(?: ONLY)?) ("(?:[^"]|"")*"\."(?:[^"]|"")*")/s;
+// Not those of partitioned tables (without ONLY), which can't be added unchecked, nor those that are to stay so.
+const foreignKey =
+  /^ALTER TABLE ONLY ("(?:[^"]|"")*"\."(?:[^"]|"")*")\s+ADD CONSTRAINT ("(?:[^"]|"")*") FOREIGN KEY (?!.* NOT VALID;$).*;$/s;
+
+/**
+ * Applies a dump's post-data section: keys of tables, then indexes, then foreign keys (added unchecked, then validated side
+ * by side), then everything else in the dump's order together with `finish`. What has a checkpoint is not done again.
+ * @throws KirikaeError naming what can't be applied
+ */
+export async function applyPostData(post: PostData): Promise<void> {
+  const { prelude, steps } = await planSteps(post);
+  const done = await stagesOf(post);
+  const open = (kind: Step['kind']) => steps.filter((step) => step.kind === kind && !done.has(step.name));
+  const sqlOf = (list: readonly Step[]) => [prelude, ...list.map((step) => step.sql)].join('\n');
+  await inSessions(post, prelude, open('key'));
+  await inSessions(post, prelude, open('index'));
+  const unchecked = open('unchecked key');
+  await inTransaction(post.client, async () => {
+    await applyDdl(post.client, sqlOf(unchecked), post.what);
+    await post.mayWrite?.(post.client);
+    for (const step of unchecked) await note(post, post.client, step);
+  });
+  await inSessions(post, prelude, open('check'));
+  await inTransaction(post.client, async () => {
+    await applyDdl(post.client, sqlOf(open('rest')), post.what);
+    await post.finish(post.client);
+    await post.mayWrite?.(post.client);
+  });
+}
+
+// Names come from the dump's order, so that a retry finds every step under its name; what is large comes first.
+async function planSteps(post: PostData): Promise<{ prelude: string; steps: Step[] }> {
+  const { prelude, entries } = parseDump(post.sql);
+  const sizes = await tableSizes(post.client);
+  const checks = new Map<string, Step>();
+  const steps = entries.map((entry, index): Step => {
+    const name = `post ${index} ${entry.type} ${entry.name}`;
+    // An index of a materialized view that is itself made after the rows waits for it.
+    const bytes = sizes.get(buildsOn.exec(entry.sql)?.[1] ?? '');
+    if (bytes !== undefined && entry.type === 'CONSTRAINT')
+      return { kind: 'key', name, sql: entry.sql, bytes };
+    if (bytes !== undefined && entry.type === 'INDEX') return { kind: 'index', name, sql: entry.sql, bytes };
+    const [, table, constraint] = (entry.type === 'FK CONSTRAINT' && foreignKey.exec(entry.sql)) || [];
+    if (!table || !constraint) return { kind: 'rest', name, sql: entry.sql, bytes: 0 };
+    // Validating locks the table against validating another of its keys: they go one after the other.
+    const check = checks.get(table) ?? { kind: 'check', name: 'validate', sql: '', bytes: bytes ?? 0 };
+    check.name += ` ${table} ${constraint}`;
+    check.sql += `alter table only ${table} validate constraint ${constraint};\n`;
+    checks.set(table, check);
+    return { kind: 'unchecked key', name, sql: `${entry.sql.slice(0, -1)} NOT VALID;`, bytes: 0 };
+  });
+  steps.push(...checks.values());
+  const largestFirst = steps.filter((step) => step.bytes > 0).sort((a, b) => b.bytes - a.bytes);
+  return { prelude, steps: [...largestFirst, ...steps.filter((step) => step.bytes === 0)] };
+}
+
+/** ANALYZE of tables, several at once. */
+export async function analyzeTables(
+  tables: readonly string[],
+  session: Pick<PostData, 'url' | 'label' | 'lanes' | 'signal'>,
+): Promise<void> {
+  await eachInSession(session, tables, async (client, table) => {
+    await client.query(`analyze ${table}`);
+  });
+}
+
+async function inSessions(post: PostData, prelude: string, steps: readonly Step[]): Promise<void> {
+  await eachInSession(post, steps, (client, step) =>
+    inTransaction(client, async () => {
+      await applyDdl(client, `${prelude}\n${step.sql}`, post.what);
+      await post.mayWrite?.(client);
+      await note(post, client, step);
+    }),
+  );
+}
+
+async function eachInSession<T>(
+  { url, label, lanes, signal }: Pick<PostData, 'url' | 'label' | 'lanes' | 'signal'>,
+  items: readonly T[],
+  work: (client: Client, item: T) => Promise<void>,
+): Promise<void> {
+  const queue = [...items];
+  const lane = async () => {
+    const client = await connect(url, `${label} keys`);
+    const cut = () => destroy(client);
+    signal.addEventListener('abort', cut);
+    try {
+      // The cores are busy with the other sessions' indexes.
+      await client.query(`set max_parallel_maintenance_workers = 0;
+        select set_config('maintenance_work_mem', '256MB', false) where pg_size_bytes(current_setting('maintenance_work_mem')) < 268435456`);
+      for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
+        signal.throwIfAborted();
+        await work(client, item);
+      }
+    } catch (error) {
+      queue.length = 0;
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', cut);
+      await disconnect(client);
+    }
+  };
+  const ends = await Promise.allSettled(Array.from({ length: Math.min(lanes, queue.length) }, lane));
+  signal.throwIfAborted();
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+}
+
+async function stagesOf({ client, phase }: PostData): Promise<Set<string>> {
+  const rows = await all<{ name: string }>(
+    client,
+    'select name from kirikae.stage where phase = $1 and attempt = $2',
+    [phase.name, phase.attempt],
+  );
+  return new Set(rows.map((row) => row.name));
+}
+
+async function note({ phase }: PostData, client: Client, step: Step): Promise<void> {
+  await noteStage(client, phase.name, phase.attempt, step.name);
+}
+
+/** Bytes of every table by its quoted name; views of all kinds have none. */
+async function tableSizes(client: Client): Promise<Map<string, number>> {
+  const rows = await all<{ name: string; bytes: string }>(
+    client,
+    `select format('"%s"."%s"', replace(n.nspname, '"', '""'), replace(c.relname, '"', '""')) as name, pg_table_size(c.oid) as bytes
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p')`,
+  );
+  return new Map(rows.map((row) => [row.name, Number(row.bytes)]));
+}
