@@ -7,10 +7,11 @@ import { ApplicationFailure } from '@temporalio/common';
  * - `NeedsOperator`: parks the run; an operator repairs and says `retry`.
  * - `Overtaken`: the ledger is further on than this run's history, or the claim is another's.
  * - `DataDiffer`: a comparison that was carried out and found a difference.
+ * - `SnapshotLost`: the moment that a live source was read at is gone; the copy starts again.
  * - `StepFailed`: anything else; the step fails and the way back begins.
  */
 export type FailureType =
-  'Outage' | 'NeedsOperator' | 'Overtaken' | 'DataDiffer' | 'StepFailed' | 'UsageError';
+  'Outage' | 'NeedsOperator' | 'Overtaken' | 'DataDiffer' | 'SnapshotLost' | 'StepFailed' | 'UsageError';
 
 /** A failure with one sentence for people; `type` decides what the run does about it. */
 export class KirikaeError extends Error {

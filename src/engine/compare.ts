@@ -3,6 +3,7 @@ import type { Client } from 'pg';
 import { all, connect, destroy, disconnect } from '../postgres/connect';
 import { identifiers } from '../postgres/sql';
 import type { Phase } from './parts';
+import { beginReading } from './snapshot';
 import { tableHashSql, type ColumnType, type HashMethod } from './row-hash';
 
 /** Something to hash: `name` is its key, `from` a relation or a sub-select in parentheses. */
@@ -23,6 +24,8 @@ export interface Hashing {
   method: HashMethod;
   lanes: number;
   searchPath?: readonly string[];
+  /** As in `CopyGroup`. */
+  snapshot?: string;
   onTable?: (rows: number) => void;
   signal: AbortSignal;
   /** Where results are kept so that a retry goes on: a session on the database with the checkpoint tables. */
@@ -44,6 +47,7 @@ export async function hashTables(
     try {
       if (hashing.searchPath?.length)
         await client.query(`set search_path = ${identifiers(hashing.searchPath)}`);
+      if (hashing.snapshot) await beginReading(client, hashing.snapshot);
       for (let job = queue.shift(); job; job = queue.shift()) {
         hashing.signal.throwIfAborted();
         const { rows } = await client.query<{ rows: string; hash: string }>(

@@ -7,6 +7,7 @@ import { KirikaeError } from '../errors';
 import { all, connect, destroy, disconnect, inTransaction, one } from '../postgres/connect';
 import { identifiers } from '../postgres/sql';
 import type { Phase } from './parts';
+import { beginReading } from './snapshot';
 
 export interface CopyGroup {
   sourceUrl: string;
@@ -15,6 +16,8 @@ export interface CopyGroup {
   group: number;
   /** search_path for the SELECTs of a mapping; none for plain copies. */
   searchPath: readonly string[];
+  /** Snapshot to read a live source at (`holdSnapshot`); none for a source that nobody writes to. */
+  snapshot?: string;
   /** Who copies, in application_name. */
   label: string;
   /** Called in the target's transaction before each commit: throws when this run may no longer write. */
@@ -61,7 +64,7 @@ export async function copyGroup(task: CopyGroup): Promise<Copied> {
     await target.query('set synchronous_commit = off');
     if (task.searchPath.length > 0) await source.query(`set search_path = ${identifiers(task.searchPath)}`);
     const parts = await openParts(target, task);
-    await source.query('begin isolation level repeatable read read only');
+    await beginReading(source, task.snapshot);
     await lockSources(source, parts);
     for (const part of parts) await copyPart(source, target, part, task);
     await source.query('commit');
