@@ -73,6 +73,7 @@ export async function psqlPipes({ plan, urls }: Bench, bin: string, to: string):
         }
         const dump = await dumpSchema(urls.shadow, schemas, { owners: false });
         await applyDdl(target, dumpSql(dump, dump.post, await majorVersion(target)), 'keys');
+        await target.query('analyze');
       });
     }),
   );

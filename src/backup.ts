@@ -21,7 +21,7 @@ import {
 import type { HashMethod } from './engine/row-hash';
 import { KirikaeError } from './errors';
 import { mirrorClaim, noteStage, stageDone, type Claim, type RunIdentity } from './ledger';
-import { all, inTransaction, one } from './postgres/connect';
+import { all, inTransaction, one, withClient } from './postgres/connect';
 import { analyzeTables, applyPostData } from './post-data';
 import { dumpHash, dumpSchema, dumpSql, majorVersion } from './postgres/dump';
 import { identifiers, qualified, type TableName } from './postgres/sql';
@@ -150,16 +150,18 @@ export async function sealBackup(
   const tables = await readTables(ends.production, ends.schemas);
   const copies = await readTables(ends.backup, ends.schemas);
   const common = { ...reading, lanes: Math.ceil(reading.lanes / 2), method, label: 'backup' };
-  const hash = (url: string, of: StoredTable[], side: string) =>
+  const hash = (client: Client, url: string, of: StoredTable[], side: string) =>
     hashTables(of.map(hashJob), {
       ...common,
       url,
-      notes: { client: ends.backup, phase: BACKUP_PHASE, side },
+      notes: { client, phase: BACKUP_PHASE, side },
     });
-  const [before, after] = await Promise.all([
-    hash(ends.productionUrl, tables, 'source'),
-    hash(ends.backupUrl, copies, 'copy'),
-  ]);
+  const [before, after] = await withClient(ends.backupUrl, 'backup notes', (second) =>
+    Promise.all([
+      hash(ends.backup, ends.productionUrl, tables, 'source'),
+      hash(second, ends.backupUrl, copies, 'copy'),
+    ]),
+  );
   const problems = differences(before, after, 'production', 'the backup');
   if (problems.length > 0) {
     throw new KirikaeError(
@@ -223,7 +225,8 @@ export async function indexBackup(
     });
   }
   const tables = await readTables(backup, schemas);
-  await analyzeTables(tables.map(qualified), { ...work, url: backupUrl });
+  // Enough for the mapping's joins, and a tenth of the sample.
+  await analyzeTables(tables.map(qualified), { ...work, url: backupUrl }, 10);
 }
 
 /** What the backup's marker says. @throws KirikaeError when there is no marker */

@@ -72,7 +72,10 @@ export async function beginMigrate({ plan, production, backup, run }: Migration)
   }
   const compiled = await compileForRun(plan, backup, production);
   const sources = new Map((await readTables(backup, schemas)).map((table) => [table.oid, table]));
-  const jobs = compiled.tables.flatMap((table) => copyJobs(table, sources));
+  const targets = new Map((await readTables(production, schemas)).map((table) => [qualified(table), table]));
+  const jobs = compiled.tables.flatMap((table) =>
+    copyJobs(table, sources, targets.get(qualified(table.target))),
+  );
   return planParts(production, MIGRATE_PHASE, jobs, await sameMajor(production, backup));
 }
 
@@ -81,7 +84,16 @@ export function filledColumns(table: CompiledTable): { name: string; type: strin
   return table.columns.map((name, index) => ({ name, type: table.types[index] ?? 'unknown' }));
 }
 
-function copyJobs(table: CompiledTable, stored: ReadonlyMap<number, StoredTable>): CopyJob[] {
+function copyJobs(
+  table: CompiledTable,
+  stored: ReadonlyMap<number, StoredTable>,
+  target: StoredTable | undefined,
+): CopyJob[] {
+  const isEnum = new Map(target?.columns.map((column) => [column.name, column.isEnum === true]));
+  const columns = filledColumns(table).map((column) => ({
+    ...column,
+    isEnum: isEnum.get(column.name) === true,
+  }));
   return table.sources.map((source) => {
     const storage = stored.get(source.tableOid);
     if (!storage)
@@ -92,7 +104,7 @@ function copyJobs(table: CompiledTable, stored: ReadonlyMap<number, StoredTable>
     return {
       source: storage,
       target: table.target,
-      columns: filledColumns(table),
+      columns,
       select: (range) => selectSql(source, table.columns, range),
     };
   });

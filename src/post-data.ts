@@ -91,12 +91,14 @@ async function planSteps(post: PostData): Promise<{ prelude: string; steps: Step
   return { prelude, steps: [...largestFirst, ...steps.filter((step) => step.bytes === 0)] };
 }
 
-/** ANALYZE of tables, several at once. */
+/** ANALYZE of tables, several at once. @param target default_statistics_target, where the server's own isn't wanted */
 export async function analyzeTables(
   tables: readonly string[],
   session: Pick<PostData, 'url' | 'label' | 'lanes' | 'signal'>,
+  target?: number,
 ): Promise<void> {
   await eachInSession(session, tables, async (client, table) => {
+    if (target !== undefined) await client.query(`set default_statistics_target = ${target}`);
     await client.query(`analyze ${table}`);
   });
 }

@@ -22,7 +22,7 @@ test('measures every line and writes table, JSON and chart', () => {
       rows: number;
       results: { what: string; against: string; ours: number; theirs: number | null; ratio: number | null }[];
     };
-    expect(rows).toBeGreaterThan(10_000);
+    expect(rows).toBeGreaterThan(1_000);
     for (const { what, against, ours, theirs, ratio } of results) {
       expect(stdout).toContain(what);
       expect(ours).toBeGreaterThan(0);

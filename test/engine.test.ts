@@ -32,7 +32,7 @@ test('a table cut by ctid into many parts arrives with every row once, rows beyo
   await source.query(`delete from public.big where id between 500 and 900`);
   await source.query(`update public.big set filler = 'moved' where id % 7 = 0`);
   const plan = await planCopies({ bytes: 10 * 64 * 1024 * 1024 });
-  expect(plan.parts).toBe(10);
+  expect(plan.parts).toBe(12);
   await source.query(`insert into public.big select n, repeat('y', 500) from generate_series(3001, 3100) n`);
   let rows = 0;
   for (let group = 0; group < plan.groups; group++) rows += (await copy(group)).rows;

@@ -39,6 +39,8 @@ export async function hashTables(
 ): Promise<Map<string, TableHash>> {
   const results = await earlierResults(hashing);
   const queue = jobs.filter((job) => !results.has(job.name));
+  // The lanes share the session that notes results: one after the other.
+  let noted = Promise.resolve();
   const lane = async () => {
     if (queue.length === 0) return;
     const client = await connect(hashing.url, `${hashing.label} hash`);
@@ -56,7 +58,9 @@ export async function hashTables(
         const result = { rows: Number(rows[0]?.rows), hash: rows[0]?.hash ?? '' };
         results.set(job.name, result);
         hashing.onTable?.(result.rows);
-        await note(hashing, job.name, result);
+        const { name } = job;
+        noted = noted.then(() => note(hashing, name, result));
+        await noted;
       }
     } catch (error) {
       queue.length = 0;

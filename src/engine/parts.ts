@@ -26,10 +26,12 @@ export interface PartPlan {
   bytes: number;
 }
 
-const partBytes = 64 * 1024 * 1024;
+const maxPartBytes = 64 * 1024 * 1024;
+const minPartBytes = 8 * 1024 * 1024;
+// A small database is cut finer, so that one large table still keeps every connection busy.
+const partsOfSmall = 12;
 // An activity costs at most about eight events; together with the steps a history stays far below 2,000.
 const maxGroups = 120;
-const groupBytes = 64 * 1024 * 1024;
 
 /**
  * Plans a phase once: writes its parts into the target's ledger, or finds them there after a retry.
@@ -45,8 +47,10 @@ export async function planParts(
   await target.query(checkpointDdl);
   const before = await readPlan(target, phase);
   if (before) return before;
-  const parts = jobs.flatMap((job) => cut(job, sameMajor)).sort((a, b) => b.bytes - a.bytes);
-  group(parts);
+  const bytes = jobs.reduce((sum, job) => sum + job.source.bytes, 0);
+  const partBytes = Math.min(maxPartBytes, Math.max(minPartBytes, Math.ceil(bytes / partsOfSmall)));
+  const parts = jobs.flatMap((job) => cut(job, sameMajor, partBytes)).sort((a, b) => b.bytes - a.bytes);
+  group(parts, partBytes);
   await inTransaction(target, async () => {
     for (let start = 0; start < parts.length; start += 500) {
       const chunk = parts.slice(start, start + 500);
@@ -93,7 +97,7 @@ interface PlannedPart {
   bytes: number;
 }
 
-function cut(job: CopyJob, sameMajor: boolean): PlannedPart[] {
+function cut(job: CopyJob, sameMajor: boolean, partBytes: number): PlannedPart[] {
   const count = Math.max(1, Math.min(job.source.pages, Math.ceil(job.source.bytes / partBytes)));
   const step = Math.ceil(job.source.pages / count);
   const base = {
@@ -102,7 +106,7 @@ function cut(job: CopyJob, sameMajor: boolean): PlannedPart[] {
     columns: job.columns.map((column) => column.name),
     oid: job.source.oid,
     filenode: job.source.filenode,
-    is_binary: sameMajor && job.columns.every((column) => isPortableBinary(column.type)),
+    is_binary: sameMajor && job.columns.every(isPortableBinary),
     bytes: Math.ceil(job.source.bytes / count),
   };
   if (count === 1) return [{ ...base, sql: job.select() }];
@@ -115,7 +119,7 @@ function cut(job: CopyJob, sameMajor: boolean): PlannedPart[] {
 }
 
 // Largest first; small parts share a group so that the number of activities stays bounded.
-function group(parts: PlannedPart[]): void {
+function group(parts: PlannedPart[], groupBytes: number): void {
   const total = parts.reduce((sum, part) => sum + part.bytes, 0);
   const limit = Math.max(groupBytes, Math.ceil(total / maxGroups) * 2);
   const perGroup = Math.max(8, Math.ceil(parts.length / (maxGroups / 2)));

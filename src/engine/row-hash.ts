@@ -5,6 +5,8 @@ import { identifier } from '../postgres/sql';
 export interface ColumnType {
   name: string;
   type: string;
+  /** An enum or a domain over one, no array. */
+  isEnum?: boolean;
 }
 
 /** `record`: fast, both servers of one major version; `text`: canonical text, any versions. */
@@ -40,8 +42,10 @@ function hashedValue({ name, type }: ColumnType, method: HashMethod): string {
   return /^(text|character varying)/.test(type) ? `${value} collate "C"` : value;
 }
 
-/** True when COPY's binary form of the type is the same on every server of one major version. */
-export function isPortableBinary(type: string): boolean {
+/** True when COPY's binary form of the column is the same on every server of one major version. */
+export function isPortableBinary({ type, isEnum }: ColumnType): boolean {
+  // An enum's value travels as its name.
+  if (isEnum) return true;
   // Types outside pg_catalog (arrays and composites of them carry OIDs; extensions have versions) and reg* types (OIDs).
   return !/["."]/.test(type.replace(/\(.*\)/, '')) && !/^reg|^aclitem|^"char"|^pg_/.test(type);
 }

@@ -39,8 +39,10 @@ export async function readTables(client: Client, schemas: readonly string[]): Pr
             (pg_relation_size(c.oid) / current_setting('block_size')::int)::int8 as pages,
             pg_table_size(c.oid)::int8 as bytes, greatest(c.reltuples, 0)::int8 as "estimatedRows",
             coalesce((select json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
-                                                       'generated', a.attgenerated <> '') order by a.attnum)
-               from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '[]') as cols
+                                                       'generated', a.attgenerated <> '',
+                                                       'isEnum', coalesce(b.typtype, t.typtype) = 'e') order by a.attnum)
+               from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_type b on b.oid = t.typbasetype and t.typtype = 'd'
+               where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '[]') as cols
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
      where n.nspname = any($1) and c.relkind = 'r' and ${notOfExtension('c.oid', 'pg_class')}
      order by pg_table_size(c.oid) desc, n.nspname, c.relname`,
@@ -53,8 +55,8 @@ export async function readTables(client: Client, schemas: readonly string[]): Pr
     pages: Number(table.pages),
     bytes: Number(table.bytes),
     estimatedRows: Number(table.estimatedRows),
-    columns: cols.filter((column) => !column.generated).map(({ name, type }) => ({ name, type })),
-    generated: cols.filter((column) => column.generated).map(({ name, type }) => ({ name, type })),
+    columns: cols.filter((column) => !column.generated).map(({ generated: _, ...column }) => column),
+    generated: cols.filter((column) => column.generated).map(({ generated: _, ...column }) => column),
   }));
 }
 
