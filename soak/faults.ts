@@ -14,6 +14,9 @@ export const kinds = [
 ] as const;
 export type Kind = (typeof kinds)[number];
 
+// A killed worker is missed only after its heartbeat's ten seconds: more of these would make a soak long.
+const pool = [...kinds, ...kinds.filter((kind) => kind !== 'worker killed')];
+
 export type Phase = 'backup' | 'migrate' | 'restore';
 
 export interface Fault {
@@ -49,7 +52,7 @@ const span: Record<Phase, number> = { backup: 260, migrate: 330, restore: 300 };
 export function chooseFaults(random: Random, phase: Phase, count: number): Fault[] {
   return Array.from({ length: count }, () => ({
     phase,
-    kind: random.pick(kinds),
+    kind: random.pick(pool),
     messages: random.whole(1, Math.floor(span[phase] / count)),
     delayMs: random.pick([0, 0, random.whole(1, 150)]),
     victim: random.next(),

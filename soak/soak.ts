@@ -102,7 +102,7 @@ async function judge(stage: Stage, plan: PlanName, outcome: string, before: Port
   if (outcome !== plans[plan])
     return { rowsJudged: 0, problems: [`The run ended as ${outcome}, expected ${plans[plan]}.`] };
   try {
-    return await (outcome === 'migrated' ? judgeMigrated(stage) : judgeRestored(stage, before));
+    return await (plan === 'migrates' ? judgeMigrated(stage) : judgeRestored(stage, before));
   } catch (error) {
     return { rowsJudged: 0, problems: [`The run could not be judged: ${String(error)}`] };
   }
@@ -135,6 +135,12 @@ async function isClosed(handle: WorkflowHandle): Promise<boolean> {
   return (await handle.describe()).status.name !== 'RUNNING';
 }
 
-function explain({ outcome, notes }: Status): string {
-  return outcome === 'migrated' || outcome === 'rolled-back' ? outcome : `${outcome} (${notes.join(' ')})`;
+function explain({ outcome, notes, steps }: Status): string {
+  if (outcome === 'migrated') return outcome;
+  const failed = steps.filter(({ state }) => state === 'failed').map(({ name }) => name);
+  return `${outcome}, failed in ${failed.join(', ') || 'no step'}${isOnPurpose(failed) ? '' : `: ${notes.at(-1)}`}`;
+}
+
+function isOnPurpose(failed: readonly string[]): boolean {
+  return failed.length === 1 && (failed[0] === 'migrate' || failed[0] === 'smoke');
 }

@@ -21,11 +21,11 @@ import { startPostgres, type PostgresServer } from '../tools/postgres';
 import { packageRoot } from '../tools/provide';
 import { startSoakProxy, type Watch } from './proxy';
 
-/** Plans of the settings, and how a run of each must end. */
+/** Plans of the settings; how a run of each must end, and in which step it fails on purpose. */
 export const plans = {
   migrates: 'migrated',
-  'fails-in-migrate': 'rolled-back',
-  'fails-in-smoke': 'rolled-back',
+  'fails-in-migrate': 'rolled-back, failed in migrate',
+  'fails-in-smoke': 'rolled-back, failed in smoke',
 } as const;
 export type PlanName = keyof typeof plans;
 
