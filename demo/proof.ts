@@ -1,7 +1,7 @@
 /** What a database is, in one comparable piece: definition, content of every table, state of every sequence. */
 import { hashTables } from '../src/engine/compare';
 import { readSequences, readTables } from '../src/engine/tables';
-import { hashJob } from '../src/backup';
+import { hashJob } from '../src/engine/differences';
 import { withClient } from '../src/postgres/connect';
 import { dumpHash, dumpSchema } from '../src/postgres/dump';
 

@@ -10,6 +10,7 @@ import {
   prepareLike,
 } from './database';
 import { hashTables, type TableHash } from './engine/compare';
+import { describeDifferences, hashJob, maxProblems, narrowStored } from './engine/differences';
 import { planParts, type CopyJob, type PartPlan, type Phase } from './engine/parts';
 import {
   readSequences,
@@ -134,7 +135,7 @@ export async function sameMajor(a: Client, b: Client): Promise<boolean> {
 /**
  * Sequences, then both sides read again and compared, then the manifest.
  * @returns the sealed backup's manifest and its hash
- * @throws KirikaeError DataDiffer naming the tables that differ
+ * @throws KirikaeError DataDiffer naming the tables that differ, and their rows by primary key
  */
 export async function sealBackup(
   ends: Ends,
@@ -162,11 +163,19 @@ export async function sealBackup(
       hash(second, ends.backupUrl, copies, 'copy'),
     ]),
   );
-  const problems = differences(before, after, 'production', 'the backup');
+  const problems = await describeDifferences(
+    [before, after],
+    ['production', 'the backup'],
+    narrowStored(
+      { url: ends.productionUrl, client: ends.production, title: 'production', tables },
+      { url: ends.backupUrl, client: ends.backup, title: 'the backup', tables: copies },
+      common,
+    ),
+  );
   if (problems.length > 0) {
     throw new KirikaeError(
       'DataDiffer',
-      `The backup does not hold what production holds: ${problems.slice(0, 10).join('; ')}. Production was not changed. If something wrote to production meanwhile, stop it; then start again.`,
+      `The backup does not hold what production holds: ${problems.slice(0, maxProblems).join('; ')}. Production was not changed. If something wrote to production meanwhile, stop it; then start again.`,
     );
   }
   const identity = await one<Manifest['source']>(
@@ -255,35 +264,6 @@ export async function removeBackup(url: string, backup: Client, schemas: readonl
   const { createdDatabase } = await readBackup(backup);
   if (createdDatabase) await dropDatabase(url, 'backup drop');
   else await emptyScratch(backup, schemas);
-}
-
-/** Tables that differ, are missing or are too many, one sentence each. */
-export function differences(
-  before: ReadonlyMap<string, TableHash>,
-  after: ReadonlyMap<string, TableHash>,
-  left: string,
-  right: string,
-): string[] {
-  const problems: string[] = [];
-  for (const [name, { rows, hash }] of before) {
-    const other = after.get(name);
-    if (!other) problems.push(`table ${name} is missing in ${right}`);
-    else if (other.rows !== rows)
-      problems.push(`table ${name} has ${rows} rows in ${left} and ${other.rows} in ${right}`);
-    else if (other.hash !== hash)
-      problems.push(`table ${name} has ${rows} rows on both sides, but their content differs`);
-  }
-  for (const name of after.keys())
-    if (!before.has(name)) problems.push(`table ${name} is missing in ${left}`);
-  return problems;
-}
-
-export function hashJob(table: StoredTable): { name: string; from: string; columns: StoredTable['columns'] } {
-  return {
-    name: qualified(table),
-    from: `only ${qualified(table)}`,
-    columns: [...table.columns, ...table.generated],
-  };
 }
 
 /** The sentence for a backup of another run. */

@@ -1,8 +1,15 @@
 /** The destructive step: everything compared under lock with the sealed manifest, then dropped, in one transaction. */
 import type { Client } from 'pg';
-import { differences, hashJob, type Manifest } from './backup';
+import type { Manifest } from './backup';
 import { emptySchemas } from './database';
 import { hashTables, type TableHash } from './engine/compare';
+import {
+  describeDifferences,
+  hashJob,
+  maxProblems,
+  narrowStored,
+  type StoredSide,
+} from './engine/differences';
 import { readSequences, readTables, type StoredTable } from './engine/tables';
 import { KirikaeError } from './errors';
 import { endOtherSessions } from './fence';
@@ -45,7 +52,7 @@ export async function resetProduction(reset: Reset): Promise<void> {
     if (problems.length > 0) {
       throw new KirikaeError(
         'DataDiffer',
-        `Production is not what the sealed backup holds, so a write went round the fence: ${problems.slice(0, 10).join('; ')}. Nothing was dropped. Find out who writes (superusers and SET go round a read-only default), stop it, and start again.`,
+        `Production is not what the sealed backup holds, so a write went round the fence: ${problems.slice(0, maxProblems).join('; ')}. Nothing was dropped. Find out who writes (superusers and SET go round a read-only default), stop it, and start again.`,
       );
     }
     await setMark(production, 'reset_at');
@@ -57,13 +64,30 @@ export async function resetProduction(reset: Reset): Promise<void> {
 async function proveBackup(reset: Reset): Promise<void> {
   const tables = await readTables(reset.backup, reset.schemas);
   const now = await hashed(reset, reset.backupUrl, tables);
-  const problems = differences(sealedTables(reset), now, 'its manifest', 'the backup');
+  // The manifest has no rows to compare with; production, which the backup was proved against, has.
+  const problems = await describeDifferences(
+    [sealedTables(reset), now],
+    ['its manifest', 'the backup'],
+    narrowStored(
+      productionSide(reset, await readTables(reset.production, reset.schemas)),
+      backupSide(reset, tables),
+      { method: reset.manifest.hashMethod, label: 'reset', signal: reset.signal },
+    ),
+  );
   if (problems.length > 0) {
     throw new KirikaeError(
       'DataDiffer',
-      `The backup is not what was sealed: ${problems.slice(0, 10).join('; ')}. Nothing was dropped. Find out who writes to the database ${reset.backup.database ?? ''}, stop it, and start again.`,
+      `The backup is not what was sealed: ${problems.slice(0, maxProblems).join('; ')}. Nothing was dropped. Find out who writes to the database ${reset.backup.database ?? ''}, stop it, and start again.`,
     );
   }
+}
+
+function productionSide({ production, productionUrl }: Reset, tables: StoredTable[]): StoredSide {
+  return { url: productionUrl, client: production, title: 'production', tables };
+}
+
+function backupSide({ backup, backupUrl }: Reset, tables: StoredTable[]): StoredSide {
+  return { url: backupUrl, client: backup, title: 'the backup', tables };
 }
 
 function sealedTables({ manifest }: Reset): Map<string, TableHash> {
@@ -84,7 +108,15 @@ async function hashed(reset: Reset, url: string, tables: StoredTable[]): Promise
 async function changesSince(reset: Reset, tables: StoredTable[]): Promise<string[]> {
   const { manifest, production } = reset;
   const now = await hashed(reset, reset.productionUrl, tables);
-  const problems = differences(sealedTables(reset), now, 'the backup', 'production');
+  const problems = await describeDifferences(
+    [sealedTables(reset), now],
+    ['the backup', 'production'],
+    narrowStored(
+      backupSide(reset, await readTables(reset.backup, reset.schemas)),
+      productionSide(reset, tables),
+      { method: manifest.hashMethod, label: 'reset', signal: reset.signal },
+    ),
+  );
   const sequences = await readSequences(production, reset.schemas);
   const state = (list: Manifest['sequences']) =>
     new Map(list.map((s) => [qualified(s), `${s.lastValue} ${s.isCalled}`]));

@@ -1,8 +1,9 @@
 /** The way back: the managed schemas rebuilt from the sealed backup, from empty, and verified against its manifest. */
 import type { Client } from 'pg';
-import { differences, hashJob, plainCopy, readBackup, sameMajor, type Manifest } from './backup';
+import { plainCopy, readBackup, sameMajor, type Manifest } from './backup';
 import { applyDdl, emptySchemas } from './database';
 import { hashTables } from './engine/compare';
+import { describeDifferences, hashJob, maxProblems, narrowStored } from './engine/differences';
 import { planParts, type PartPlan, type Phase } from './engine/parts';
 import { readSequences, readTables, writeSequences } from './engine/tables';
 import { KirikaeError } from './errors';
@@ -16,6 +17,7 @@ export interface RestoreEnds {
   production: Client;
   productionUrl: string;
   backup: Client;
+  backupUrl: string;
   schemas: readonly string[];
   run: RunIdentity;
   phase: Phase;
@@ -92,17 +94,21 @@ async function compareWithManifest(
 ): Promise<void> {
   const { production, schemas } = ends;
   const tables = await readTables(production, schemas);
-  const now = await hashTables(tables.map(hashJob), {
-    ...reading,
-    url: ends.productionUrl,
-    label: 'restore',
-    method: manifest.hashMethod,
-  });
-  const problems = differences(
-    new Map(manifest.tables.map((table) => [qualified(table), table])),
-    now,
-    'the backup',
-    'production',
+  const common = { ...reading, label: 'restore', method: manifest.hashMethod };
+  const now = await hashTables(tables.map(hashJob), { ...common, url: ends.productionUrl });
+  const problems = await describeDifferences(
+    [new Map(manifest.tables.map((table) => [qualified(table), table])), now],
+    ['the backup', 'production'],
+    narrowStored(
+      {
+        url: ends.backupUrl,
+        client: ends.backup,
+        title: 'the backup',
+        tables: await readTables(ends.backup, manifest.schemas),
+      },
+      { url: ends.productionUrl, client: production, title: 'production', tables },
+      common,
+    ),
   );
   const after = new Map((await readSequences(production, schemas)).map((s) => [qualified(s), s]));
   for (const sequence of manifest.sequences) {
@@ -117,7 +123,7 @@ async function compareWithManifest(
   if (problems.length > 0) {
     throw new KirikaeError(
       'DataDiffer',
-      `The restored database is not what the backup holds: ${problems.slice(0, 10).join('; ')}. The maintenance page stays on. Find out what changed it, then send retry: the restore starts from empty again.`,
+      `The restored database is not what the backup holds: ${problems.slice(0, maxProblems).join('; ')}. The maintenance page stays on. Find out what changed it, then send retry: the restore starts from empty again.`,
     );
   }
 }

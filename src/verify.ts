@@ -3,11 +3,13 @@ import type { Client } from 'pg';
 import { sameMajor, type Manifest } from './backup';
 import type { Dropped, TableReport } from './contract';
 import { hashTables, type HashJob, type TableHash } from './engine/compare';
+import { maxProblems } from './engine/differences';
+import { describeDifferingRows, readPrimaryKey, type Narrowing } from './engine/narrow';
 import { KirikaeError, sentence } from './errors';
 import type { CompiledMapping, CompiledTable } from './mapping/compile';
 import { selectSql } from './mapping/compile';
 import { compileForRun, filledColumns, type Migration } from './migrate';
-import { all, inTransaction, one } from './postgres/connect';
+import { all, inTransaction, one, withClient } from './postgres/connect';
 import { identifiers, qualified, readable } from './postgres/sql';
 import { compareWithShadow } from './schema-step';
 
@@ -20,7 +22,7 @@ export interface Verified {
 
 /**
  * Judges the migrated production against the backup.
- * @throws KirikaeError DataDiffer listing every table, schema object or assertion that fails
+ * @throws KirikaeError DataDiffer listing every table (with the keys of its first wrong rows), schema object or assertion that fails
  */
 export async function verifyMigration(
   migration: Migration,
@@ -42,13 +44,15 @@ export async function verifyMigration(
   const found = await hashTables(compiled.tables.map(targetJob), { ...common, url: urls.production });
   const problems = [
     ...conservation(compiled, manifest, expected),
-    ...compiled.tables.flatMap((table) => contentProblems(table, expected, found)),
+    ...(await contentProblems(compiled.tables, [expected, found], (table) =>
+      narrowMapped(table, production, urls, { method, label: 'verify', signal: reading.signal, schemas }),
+    )),
     ...(await failedAssertions(production, compiled, schemas)),
   ];
   if (problems.length > 0) {
     throw new KirikaeError(
       'DataDiffer',
-      `The migrated database is not what the mapping says: ${problems.slice(0, 10).join('; ')}${problems.length > 10 ? `; and ${problems.length - 10} more` : ''}.`,
+      `The migrated database is not what the mapping says: ${problems.slice(0, maxProblems).join('; ')}${problems.length > maxProblems ? `; and ${problems.length - maxProblems} more` : ''}.`,
     );
   }
   await compareWithShadow(urls.production, urls.shadow, schemas);
@@ -119,24 +123,57 @@ function conservation(
   });
 }
 
-function contentProblems(
+async function contentProblems(
+  tables: readonly CompiledTable[],
+  [expected, found]: readonly [ReadonlyMap<string, TableHash>, ReadonlyMap<string, TableHash>],
+  narrow: (table: CompiledTable) => Promise<string>,
+): Promise<string[]> {
+  const problems: string[] = [];
+  for (const table of tables) {
+    const sources = table.sources.map((_, index) => expected.get(sourceName(table, index)));
+    const rows = sources.reduce((sum, source) => sum + (source?.rows ?? 0), 0);
+    const hash = sources.reduce((sum, source) => sum + BigInt(source?.hash ?? 0), 0n);
+    const target = found.get(qualified(table.target)) ?? { rows: 0, hash: '0' };
+    if (target.rows === rows && BigInt(target.hash) === hash) continue;
+    const counts =
+      target.rows === rows
+        ? `has ${rows} rows, but their content is not what the mapping's expressions give`
+        : `has ${target.rows} rows, its sources select ${rows}`;
+    const which = problems.length < maxProblems ? await narrow(table) : '';
+    problems.push(`table ${readable(table.target)} ${counts}${which}`);
+  }
+  return problems;
+}
+
+// The rows that the mapping selects from the backup against those of the new table, by the new table's key.
+async function narrowMapped(
   table: CompiledTable,
-  expected: ReadonlyMap<string, TableHash>,
-  found: ReadonlyMap<string, TableHash>,
-): string[] {
-  const sources = table.sources.map((_, index) => expected.get(sourceName(table, index)));
-  const rows = sources.reduce((sum, source) => sum + (source?.rows ?? 0), 0);
-  const hash = sources.reduce((sum, source) => sum + BigInt(source?.hash ?? 0), 0n);
-  const target = found.get(qualified(table.target));
-  if (target?.rows !== rows) {
-    return [`table ${readable(table.target)} has ${target?.rows ?? 0} rows, its sources select ${rows}`];
-  }
-  if (BigInt(target.hash) !== hash) {
-    return [
-      `table ${readable(table.target)} has ${rows} rows, but their content is not what the mapping's expressions give`,
-    ];
-  }
-  return [];
+  production: Client,
+  urls: { production: string; backup: string; shadow: string },
+  { schemas, ...reading }: Pick<Narrowing, 'method' | 'label' | 'signal'> & { schemas: readonly string[] },
+): Promise<string> {
+  const columns = filledColumns(table);
+  const ownKey = await readPrimaryKey(production, table.target);
+  const key =
+    ownKey.length > 0
+      ? ownKey
+      : await withClient(urls.shadow, 'verify key', (shadow) => readPrimaryKey(shadow, table.target));
+  // A key that the database fills by itself is not the mapping's: its rows can't be told apart by it.
+  const isFilled = key.every((name) => table.columns.includes(name));
+  const selects = table.sources.map((source) => `(${selectSql(source, table.columns)})`);
+  if (selects.length === 0) selects.push(`(select * from ${qualified(table.target)} where false)`);
+  return describeDifferingRows({
+    ...reading,
+    left: {
+      url: table.sources.length > 0 ? urls.backup : urls.production,
+      title: "the mapping's rows",
+      from: `(${selects.join(' union all ')})`,
+      searchPath: schemas,
+    },
+    right: { url: urls.production, title: 'production', from: qualified(table.target), searchPath: schemas },
+    columns,
+    key: isFilled ? key : [],
+  });
 }
 
 async function failedAssertions(

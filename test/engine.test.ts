@@ -1,8 +1,9 @@
 /** The copy engine on real servers' tables: every row once whatever happens between, and comparisons that miss nothing. */
 import type { Client } from 'pg';
-import { hashJob, plainCopy } from '../src/backup';
+import { plainCopy } from '../src/backup';
 import { copyGroup, type Copied } from '../src/engine/copy';
 import { hashTables } from '../src/engine/compare';
+import { hashJob } from '../src/engine/differences';
 import { planParts, type PartPlan, type Phase } from '../src/engine/parts';
 import type { HashMethod } from '../src/engine/row-hash';
 import { readTables } from '../src/engine/tables';

@@ -92,7 +92,7 @@ test('keeps page and fence when the restored rows are not the sealed ones, and r
     await failInSmoke(handle);
     const status = await parked(handle);
     expect(status.waitingFor).toMatch(
-      /Restoring production from the backup did not succeed: .*"User" has \d+ rows on both sides, but their content differs.*The maintenance page stays on/,
+      /Restoring production from the backup did not succeed: .*"User" has \d+ rows on both sides, but their content differs \(read again, the backup and production hold the same\).*The maintenance page stays on/,
     );
     expect(await pageStatus()).toBe(503);
     await withDatabase(migration.production.url, (client) =>

@@ -1,4 +1,4 @@
-/** Entry of `npm run demo|bench|test|check|generate`: installs and builds what is missing, then runs it. No dependencies. */
+/** Entry of `npm run demo|bench|soak|test|check|generate`: installs and builds what is missing, then runs it. No dependencies. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -18,8 +18,18 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const stampFile = path.join(root, 'node_modules', '.kirikae-lock');
 const schemaFile = path.join(root, 'schema', 'kirikae.schema.json');
-const sourceFolders = ['src', 'workflows', 'activities', 'demo', 'bench', 'tools', 'examples'];
-const commands = { demo, bench, test, check, generate };
+const sourceFolders = [
+  'src',
+  'workflows',
+  'activities',
+  'demo',
+  'bench',
+  'tools',
+  'examples',
+  'soak',
+  'test/support',
+];
+const commands = { demo, bench, soak, test, check, generate };
 
 const [name = '', ...args] = process.argv.slice(2);
 process.exit(await main());
@@ -44,6 +54,10 @@ function demo() {
 
 function bench() {
   return buildIfStale() || node(['dist/bench/main.js', ...args]);
+}
+
+function soak() {
+  return buildIfStale() || node(['dist/soak/main.js', ...args]);
 }
 
 function test() {

@@ -144,12 +144,14 @@ async function runPgDump(
     child.on('close', resolve);
   });
   if (code === 0) return Buffer.concat(output).toString('utf8');
-  const message = Buffer.concat(errors).toString('utf8').trim().split('\n').slice(-3).join(' ');
-  throw new KirikaeError(outage.test(message) ? 'Outage' : 'StepFailed', `pg_dump failed: ${message}`);
+  const text = Buffer.concat(errors).toString('utf8').trim();
+  const message = text.split('\n').slice(-3).join(' ');
+  // Of a lost connection the first lines tell; the last ones quote the query that met it.
+  throw new KirikaeError(outage.test(text) ? 'Outage' : 'StepFailed', `pg_dump failed: ${message}`);
 }
 
 const outage =
-  /connection to server .* failed|could not connect|server closed the connection|terminating connection|starting up|shutting down|too many clients|could not translate host/i;
+  /connection to server .* failed|could not connect|server closed the connection|no connection to the server|could not (receive|send) .*(data|server)|SSL SYSCALL|terminating connection|terminated abnormally|recovery mode|not (yet )?accepting connections|starting up|shutting down|too many clients|remaining connection slots|could not translate host/i;
 
 const usualFolders = [
   '/usr/lib/postgresql',
