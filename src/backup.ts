@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Client } from 'pg';
 import {
+  analyzeTables,
   applyDdl,
   createDatabase,
   describeScratch,
@@ -209,7 +210,7 @@ export async function indexBackup(backup: Client, schemas: readonly string[]): P
       await noteStage(backup, 'backup', 1, 'indexes');
     });
   }
-  for (const table of await readTables(backup, schemas)) await backup.query(`analyze ${qualified(table)}`);
+  await analyzeTables(backup, schemas);
 }
 
 /** What the backup's marker says. @throws KirikaeError when there is no marker */

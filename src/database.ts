@@ -1,10 +1,11 @@
 /** Databases as a whole: making one like another, emptying managed schemas, telling whose a scratch database is. */
 import type { Client } from 'pg';
+import { readTables } from './engine/tables';
 import { KirikaeError, sentence } from './errors';
 import { LEDGER_SCHEMA } from './ledger';
 import { all, inTransaction, one, withClient } from './postgres/connect';
 import { dumpSchema, dumpSql, majorVersion } from './postgres/dump';
-import { identifier, literal } from './postgres/sql';
+import { identifier, identifiers, literal, qualified } from './postgres/sql';
 import { databaseOf, otherDatabase } from './postgres/url';
 
 /** True when the URL's server has the database (asked through the database `postgres`). */
@@ -110,7 +111,9 @@ export async function listObjects(
     client,
     `with objects as (${catalogues.replaceAll(':ns', `(select array_agg(oid) from pg_namespace where nspname = any($1))::oid[]`)})
      select case i.type when 'statistics object' then 'statistics' else i.type end as type, i.identity from objects o, pg_identify_object(o.classid, o.objid, 0) i
-     where not exists (select from pg_depend d where d.classid = o.classid and d.objid = o.objid and d.deptype in ('e', 'i'))
+     where not exists (select from pg_depend d where d.classid = o.classid and d.objid = o.objid and d.deptype in ('e', 'i')
+       -- a partitioned table depends on its own key that way
+       and not (d.refclassid = d.classid and d.refobjid = d.objid))
      order by o.rank, o.objid`,
     [schemas],
   );
@@ -199,9 +202,16 @@ export async function applyDdl(client: Client, sql: string, what: string): Promi
   } finally {
     // A dump's prelude leaves its own session settings behind.
     await client
-      .query(`set client_min_messages = warning; set row_security = off; set check_function_bodies = on`)
+      .query(`set client_min_messages = warning; set row_security = off; set check_function_bodies = on; set search_path = ''`)
       .catch(() => undefined);
   }
+}
+
+/** Statistics for the planner; under the schemas' search_path, because expressions of indexes are computed. */
+export async function analyzeTables(client: Client, schemas: readonly string[]): Promise<void> {
+  await client.query(`set search_path = ${identifiers(schemas)}`);
+  for (const table of await readTables(client, schemas)) await client.query(`analyze ${qualified(table)}`);
+  await client.query(`set search_path = ''`);
 }
 
 /** Both sections of a schema's definition as SQL for a server of the client's version. */

@@ -1,7 +1,7 @@
 /** Rows from the backup through the mapping into the new schema: planning, and what follows the rows. */
 import type { Client } from 'pg';
 import { sameMajor, type Manifest } from './backup';
-import { applyDdl } from './database';
+import { analyzeTables, applyDdl } from './database';
 import { planParts, type CopyJob, type PartPlan, type Phase } from './engine/parts';
 import { readSequences, readTables, writeSequences, type StoredTable } from './engine/tables';
 import { noteStage, ownClaim, stageDone, checkpointDdl, type RunIdentity } from './ledger';
@@ -117,8 +117,7 @@ export async function finishMigrate(
       await noteStage(production, 'migrate', 1, 'keys');
     });
   }
-  for (const table of await readTables(production, schemas))
-    await production.query(`analyze ${qualified(table)}`);
+  await analyzeTables(production, schemas);
 }
 
 interface FilledColumn extends TableName {

@@ -1,7 +1,7 @@
 /** The way back: the managed schemas rebuilt from the sealed backup, from empty, and verified against its manifest. */
 import type { Client } from 'pg';
 import { differences, hashJob, plainCopy, readBackup, sameMajor, type Manifest } from './backup';
-import { applyDdl, emptySchemas } from './database';
+import { analyzeTables, applyDdl, emptySchemas } from './database';
 import { hashTables } from './engine/compare';
 import { planParts, type PartPlan, type Phase } from './engine/parts';
 import { readSequences, readTables, writeSequences } from './engine/tables';
@@ -9,7 +9,7 @@ import { KirikaeError } from './errors';
 import { noteStage, ownClaim, stageDone, checkpointDdl, type RunIdentity } from './ledger';
 import { all, inTransaction } from './postgres/connect';
 import { dumpHash, dumpSchema } from './postgres/dump';
-import { qualified } from './postgres/sql';
+import { identifiers, qualified } from './postgres/sql';
 
 export interface RestoreEnds {
   production: Client;
@@ -61,11 +61,10 @@ export async function finishRestore(
     });
   }
   await compareWithManifest(ends, sealed, reading);
-  for (const table of await readTables(production, schemas))
-    await production.query(`analyze ${qualified(table)}`);
+  await analyzeTables(production, schemas);
 }
 
-/** Refreshes the materialized views of the schemas in the order they were made, so that views on views are filled too. */
+/** Refreshes the materialized views of the schemas in the order they were made, so that views on views are filled too. In the caller's transaction. */
 export async function refreshViews(client: Client, schemas: readonly string[]): Promise<void> {
   const views = await all<{ schema: string; name: string }>(
     client,
@@ -73,6 +72,7 @@ export async function refreshViews(client: Client, schemas: readonly string[]): 
      where n.nspname = any($1) and c.relkind = 'm' order by c.oid`,
     [schemas],
   );
+  await client.query(`set local search_path = ${identifiers(schemas)}`);
   for (const view of views) await client.query(`refresh materialized view ${qualified(view)}`);
 }
 

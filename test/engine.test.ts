@@ -176,6 +176,7 @@ async function copy(
     phase,
     group,
     searchPath: [],
+    targetPath: [],
     label: 'test',
     mayWrite,
     onProgress: () => undefined,

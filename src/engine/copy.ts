@@ -15,6 +15,8 @@ export interface CopyGroup {
   group: number;
   /** search_path for the SELECTs of a mapping; none for plain copies. */
   searchPath: readonly string[];
+  /** search_path on the target, for the functions that its checks and generated columns call. */
+  targetPath: readonly string[];
   /** Who copies, in application_name. */
   label: string;
   /** Called in the target's transaction before each commit: throws when this run may no longer write. */
@@ -60,6 +62,7 @@ export async function copyGroup(task: CopyGroup): Promise<Copied> {
     await takeGroup(target, task);
     await target.query('set synchronous_commit = off');
     if (task.searchPath.length > 0) await source.query(`set search_path = ${identifiers(task.searchPath)}`);
+    if (task.targetPath.length > 0) await target.query(`set search_path = ${identifiers(task.targetPath)}`);
     const parts = await openParts(target, task);
     await source.query('begin isolation level repeatable read read only');
     await lockSources(source, parts);

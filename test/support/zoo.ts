@@ -141,6 +141,7 @@ export class ZooRun {
         phase,
         group,
         searchPath: phase.name === 'migrate' ? this.schemas : [],
+        targetPath: this.schemas,
         label: 'zoo',
         mayWrite: () => Promise.resolve(),
         onProgress: () => undefined,
