@@ -25,6 +25,7 @@ import { mirrorClaim, noteStage, stageDone, type Claim, type RunIdentity } from 
 import { all, inTransaction, one } from './postgres/connect';
 import { dumpHash, dumpSchema, dumpSql, majorVersion } from './postgres/dump';
 import { identifiers, qualified, type TableName } from './postgres/sql';
+import { filledViews } from './views';
 import { databaseOf, dropCommand, placeOf } from './postgres/url';
 
 export const BACKUP_PHASE: Phase = { name: 'backup', attempt: 1 };
@@ -41,6 +42,8 @@ export interface Manifest {
   hashMethod: HashMethod;
   tables: ManifestTable[];
   sequences: SequenceState[];
+  /** Materialized views that held rows, in the order in which they can be refreshed. */
+  filledViews: TableName[];
   /** Hash of production's definition, owners and grants included. */
   ddlHash: string;
   bytes: number;
@@ -189,6 +192,7 @@ export async function sealBackup(
       }))
       .sort((a, b) => (qualified(a) < qualified(b) ? -1 : 1)),
     sequences,
+    filledViews: await filledViews(ends.production, ends.schemas),
     ddlHash,
     bytes: tables.reduce((sum, table) => sum + table.bytes, 0),
   };

@@ -8,13 +8,13 @@ import { noteStage, ownClaim, stageDone, checkpointDdl, type RunIdentity } from 
 import { compileMapping, selectSql, type CompiledMapping, type CompiledTable } from './mapping/compile';
 import { parseMapping } from './mapping/file';
 import { volatileFunctionNames } from './mapping/scan';
-import { all, inTransaction, one } from './postgres/connect';
+import { all, inTransaction, one, withClient } from './postgres/connect';
 import { readCatalog } from './postgres/catalog';
 import { dumpSchema, dumpSql, majorVersion } from './postgres/dump';
 import { qualified, type TableName } from './postgres/sql';
-import { refreshViews } from './restore';
 import { stripPostData } from './schema-step';
 import type { Plan } from './settings';
+import { filledViews, refreshViews } from './views';
 import { KirikaeError } from './errors';
 
 export const MIGRATE_PHASE: Phase = { name: 'migrate', attempt: 1 };
@@ -109,11 +109,12 @@ export async function finishMigrate(
   if (!(await stageDone(production, 'migrate', 1, 'keys'))) {
     const dump = await dumpSchema(shadowUrl, schemas, { owners: false });
     const sql = dumpSql(dump, dump.post, await majorVersion(production));
+    const views = await withClient(shadowUrl, 'migrate shadow', (shadow) => filledViews(shadow, schemas));
     await inTransaction(production, async () => {
       await ownClaim(production, run);
       await applyDdl(production, sql, "new schema's keys, indexes and triggers");
       await advanceSequences(production, schemas, manifest);
-      await refreshViews(production, schemas);
+      await refreshViews(production, schemas, views);
       await noteStage(production, 'migrate', 1, 'keys');
     });
   }

@@ -2,14 +2,16 @@
 import type { Client } from 'pg';
 import { differences, hashJob, plainCopy, readBackup, sameMajor, type Manifest } from './backup';
 import { analyzeTables, applyDdl, emptySchemas } from './database';
+import { withoutDefaultPrivileges } from './default-privileges';
 import { hashTables } from './engine/compare';
 import { planParts, type PartPlan, type Phase } from './engine/parts';
 import { readSequences, readTables, writeSequences } from './engine/tables';
 import { KirikaeError } from './errors';
 import { noteStage, ownClaim, stageDone, checkpointDdl, type RunIdentity } from './ledger';
-import { all, inTransaction } from './postgres/connect';
+import { inTransaction } from './postgres/connect';
 import { dumpHash, dumpSchema } from './postgres/dump';
-import { identifiers, qualified } from './postgres/sql';
+import { qualified } from './postgres/sql';
+import { refreshViews } from './views';
 
 export interface RestoreEnds {
   production: Client;
@@ -35,7 +37,9 @@ export async function beginRestore(ends: RestoreEnds): Promise<PartPlan> {
     await inTransaction(production, async () => {
       await mayRestore(ends);
       await emptySchemas(production, schemas);
-      await applyDdl(production, ddlPre, 'stored schema of the backup');
+      await withoutDefaultPrivileges(production, () =>
+        applyDdl(production, ddlPre, 'stored schema of the backup'),
+      );
       await noteStage(production, phase.name, phase.attempt, 'schema');
     });
   }
@@ -56,24 +60,12 @@ export async function finishRestore(
     await inTransaction(production, async () => {
       await applyDdl(production, ddlPost, 'stored indexes and keys of the backup');
       await writeSequences(production, sealed.sequences);
-      await refreshViews(production, schemas);
+      await refreshViews(production, schemas, sealed.filledViews);
       await noteStage(production, phase.name, phase.attempt, 'keys');
     });
   }
   await compareWithManifest(ends, sealed, reading);
   await analyzeTables(production, schemas);
-}
-
-/** Refreshes the materialized views of the schemas in the order they were made, so that views on views are filled too. In the caller's transaction. */
-export async function refreshViews(client: Client, schemas: readonly string[]): Promise<void> {
-  const views = await all<{ schema: string; name: string }>(
-    client,
-    `select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = any($1) and c.relkind = 'm' order by c.oid`,
-    [schemas],
-  );
-  await client.query(`set local search_path = ${identifiers(schemas)}`);
-  for (const view of views) await client.query(`refresh materialized view ${qualified(view)}`);
 }
 
 async function compareWithManifest(
