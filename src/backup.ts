@@ -23,7 +23,7 @@ import type { HashMethod } from './engine/row-hash';
 import { KirikaeError } from './errors';
 import { mirrorClaim, noteStage, stageDone, type Claim, type RunIdentity } from './ledger';
 import { all, inTransaction, one } from './postgres/connect';
-import { dumpHash, dumpSchema, dumpSql, majorVersion } from './postgres/dump';
+import { dumpHash, dumpSchema, dumpSql, majorVersion, type DumpEntry } from './postgres/dump';
 import { identifiers, qualified, type TableName } from './postgres/sql';
 import { filledViews } from './views';
 import { databaseOf, dropCommand, placeOf } from './postgres/url';
@@ -101,7 +101,7 @@ export async function beginBackup(
         dumpSql(full, full.pre, productionVersion),
         dumpSql(full, full.post, productionVersion),
         dumpHash(full),
-        dumpSql(plain, plain.post, version),
+        dumpSql(plain, plain.post.filter(servesReading), version),
       ],
     );
     await inTransaction(ends.backup, async () => {
@@ -116,6 +116,12 @@ export async function beginBackup(
     tables.map(plainCopy),
     await sameMajor(ends.production, ends.backup),
   );
+}
+
+// The backup is only read. Its row security could hide rows from their reader, and policies name roles that its server may lack.
+function servesReading({ type, name }: DumpEntry): boolean {
+  const guards = /^(TRIGGER|RULE|POLICY|ROW SECURITY)\b/;
+  return !guards.test(type) && !(type === 'COMMENT' && guards.test(name));
 }
 
 /** A table copied as it is, into the table of the same name. */

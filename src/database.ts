@@ -202,7 +202,9 @@ export async function applyDdl(client: Client, sql: string, what: string): Promi
   } finally {
     // A dump's prelude leaves its own session settings behind.
     await client
-      .query(`set client_min_messages = warning; set row_security = off; set check_function_bodies = on; set search_path = ''`)
+      .query(
+        `set client_min_messages = warning; set row_security = off; set check_function_bodies = on; set search_path = ''`,
+      )
       .catch(() => undefined);
   }
 }

@@ -58,7 +58,9 @@ export async function finishRestore(
   if (!(await stageDone(production, phase.name, phase.attempt, 'keys'))) {
     const { ddlPost } = await readBackup(backup);
     await inTransaction(production, async () => {
-      await applyDdl(production, ddlPost, 'stored indexes and keys of the backup');
+      await withoutDefaultPrivileges(production, () =>
+        applyDdl(production, ddlPost, 'stored indexes and keys of the backup'),
+      );
       await writeSequences(production, sealed.sequences);
       await refreshViews(production, schemas, sealed.filledViews);
       await noteStage(production, phase.name, phase.attempt, 'keys');

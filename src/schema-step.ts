@@ -100,9 +100,11 @@ export async function stripPostData(client: Client, schemas: readonly string[]):
        union all select 3, format('alter table %s disable row level security', t.name) from tables t where t.relrowsecurity
        union all select 3, format('drop statistics %I.%I', n.nspname, s.stxname)
          from pg_statistic_ext s join pg_namespace n on n.oid = s.stxnamespace where s.stxrelid in (select oid from tables)
-       union all select 4, format('alter table %s drop constraint %I', t.name, k.conname)
+       union all select 4 + least(k.coninhcount, 1), format('alter table %s drop constraint %I', t.name, k.conname)
          from pg_constraint k join tables t on t.oid = k.conrelid
-         where k.conparentid = 0 and (k.contype in ('p', 'u', 'x') or (k.contype = 'c' and not k.convalidated))
+         where k.conparentid = 0 and (k.contype in ('p', 'u', 'x') or (k.contype = 'c' and not k.convalidated and k.conislocal))
+       union all select 4, format('alter domain %s drop constraint %I', t.oid::regtype, k.conname)
+         from pg_constraint k join pg_type t on t.oid = k.contypid where t.typnamespace in (select oid from ns) and not k.convalidated
        union all select 5, format('drop index %I.%I', n.nspname, i.relname)
          from pg_index x join pg_class i on i.oid = x.indexrelid join pg_namespace n on n.oid = i.relnamespace
          where x.indrelid in (select oid from tables) and not i.relispartition

@@ -30,7 +30,10 @@ test('everything comes back from the backup as it was', async () => {
 
 /** Definition (order aside) and contents. */
 async function look() {
-  return { definition: (await definitionOf(production.url)).sort(), contents: await contentsOf(production.url) };
+  return {
+    definition: (await definitionOf(production.url)).sort(),
+    contents: await contentsOf(production.url),
+  };
 }
 
 async function expectEmpty(): Promise<void> {
