@@ -12,7 +12,7 @@ import { all, inTransaction, one, withClient } from './postgres/connect';
 import { readCatalog } from './postgres/catalog';
 import { dumpSchema, dumpSql, majorVersion } from './postgres/dump';
 import { qualified, type TableName } from './postgres/sql';
-import { stripPostData } from './schema-step';
+import { stripPostData, strippedEntries } from './schema-step';
 import type { Plan } from './settings';
 import { filledViews, refreshViews } from './views';
 import { KirikaeError } from './errors';
@@ -108,7 +108,8 @@ export async function finishMigrate(
   await ownClaim(production, run);
   if (!(await stageDone(production, 'migrate', 1, 'keys'))) {
     const dump = await dumpSchema(shadowUrl, schemas, { owners: false });
-    const sql = dumpSql(dump, dump.post, await majorVersion(production));
+    const entries = await strippedEntries(production, schemas, dump.post);
+    const sql = dumpSql(dump, entries, await majorVersion(production));
     const views = await withClient(shadowUrl, 'migrate shadow', (shadow) => filledViews(shadow, schemas));
     await inTransaction(production, async () => {
       await ownClaim(production, run);

@@ -13,11 +13,16 @@ import {
 } from '../../src/backup';
 import { copyGroup } from '../../src/engine/copy';
 import type { PartPlan, Phase } from '../../src/engine/parts';
+import { prepareLike } from '../../src/database';
+import { dumpSchema, dumpSql } from '../../src/postgres/dump';
 import { claimProduction, type RunIdentity } from '../../src/ledger';
 import { withClient } from '../../src/postgres/connect';
 import { resetProduction } from '../../src/reset';
 import { beginRestore, finishRestore } from '../../src/restore';
 import { createDatabase, testPostgres, type TestDatabase } from './environment';
+import { MIGRATE_PHASE, beginMigrate, finishMigrate } from '../../src/migrate';
+import type { Plan } from '../../src/settings';
+import { verifyMigration } from '../../src/verify';
 import { withDatabase } from './migration';
 
 export const zooFolder = path.join(packageRoot, 'test', 'zoo');
@@ -53,6 +58,36 @@ export async function makeZoo(): Promise<TestDatabase> {
     );
   }
   return database;
+}
+
+/** The zoo's definition as pg_dump gives it, without schemas and extensions. */
+export async function zooDdl(url: string): Promise<string> {
+  const dump = await dumpSchema(url, zooSchemas, { owners: true });
+  return dumpSql(dump, [...dump.pre, ...dump.post], 15);
+}
+
+/** What a schema step would do: the definition, on empty schemas like production's. */
+export async function deployZoo(url: string, ddl: string, like: string): Promise<void> {
+  await withClient(url, 'zoo', async (client) => {
+    await withClient(like, 'zoo', (production) =>
+      prepareLike(client, { client: production, url: like }, zooSchemas, false),
+    );
+    await client.query(ddl);
+    // As a step that makes its views anew would leave them; the empty one stays empty.
+    await client.query(`set search_path = zoo, public; refresh materialized view zoo.grouped_filled; refresh materialized view zoo.filled;
+      refresh materialized view "from"."on filled"; refresh materialized view zoo.after_early; refresh materialized view zoo.early`);
+  });
+}
+
+/** A plan whose mapping is empty. */
+export function identityPlan(): Plan {
+  return {
+    name: 'zoo',
+    hash: 'plan',
+    mapping: 'mapping.yaml',
+    mappingText: '{}',
+    databases: { production: { urlEnv: 'ZOO', schemas: zooSchemas } },
+  } as unknown as Plan;
 }
 
 /** Rows of every table and filled view, state of every sequence, and large objects, by plain SQL of the test's own. */
@@ -128,6 +163,19 @@ export class ZooRun {
       const ends = { ...this.ends(production, backup), run: zooRun, phase };
       await this.copy(await beginRestore(ends), phase);
       await finishRestore(ends, reading());
+    });
+  }
+
+  /** The mapping `{}` into the schema that the folder's SQL deploys, compared with a shadow that it deployed to as well. */
+  async migrate(plan: Plan, shadowUrl: string): Promise<void> {
+    await this.onBoth(async (production, backup) => {
+      const { manifest } = await readBackup(backup);
+      if (!manifest) throw new Error('The backup is not sealed.');
+      const migration = { plan, production, backup, run: zooRun };
+      await this.copy(await beginMigrate(migration), MIGRATE_PHASE);
+      await finishMigrate(migration, shadowUrl, manifest);
+      const urls = { production: this.url, backup: this.backupUrl, shadow: shadowUrl };
+      await verifyMigration(migration, manifest, urls, reading());
     });
   }
 

@@ -95,3 +95,13 @@ create table zoo.uses_sequence (a bigint default nextval('zoo.alone'), b bigint 
 insert into zoo.uses_sequence default values;
 create table zoo.small (id smallserial, big bigserial);
 insert into zoo.small default values;
+
+do $$ begin
+  execute (select 'create table zoo.widest (' || string_agg(format('c%s int', n), ', ' order by n) || ')' from generate_series(1, 1600) n);
+  execute (select 'insert into zoo.widest select ' || string_agg((n * 7)::text, ', ') || ' from generate_series(1, 3)' from generate_series(1, 1600) n);
+  insert into zoo.widest (c1600) values (1);
+end $$;
+create unlogged table zoo.fleeting (id int generated always as identity, note text);
+insert into zoo.fleeting (note) values ('gone after a crash');
+create publication feed for tables in schema zoo;
+create publication everything for all tables;
