@@ -79,6 +79,7 @@ export function copyActivities(settings: Settings) {
         phase: phase.name === 'aside' ? BACKUP_PHASE : phase,
         group,
         searchPath: phase.name === 'migrate' ? run.schemas : [],
+        targetPath: run.schemas,
         label: `${run.label} ${phase.name} ${group}`,
         mayWrite: async (target: Client) => {
           if (inProduction) await ownClaim(target, claimant);

@@ -144,6 +144,7 @@ async function copyAll({ urls, plan }: Bench, phase: Phase, groups: number): Pro
         phase,
         group,
         searchPath: phase.name === 'migrate' ? plan.databases.production.schemas : [],
+        targetPath: plan.databases.production.schemas,
         label: `bench ${group}`,
         mayWrite: async (target: Client) => {
           if (phase.name !== 'backup') await ownClaim(target, identity);

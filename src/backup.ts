@@ -24,8 +24,9 @@ import { KirikaeError } from './errors';
 import { mirrorClaim, noteStage, stageDone, type Claim, type RunIdentity } from './ledger';
 import { all, inTransaction, one, withClient } from './postgres/connect';
 import { analyzeTables, applyPostData } from './post-data';
-import { dumpHash, dumpSchema, dumpSql, majorVersion } from './postgres/dump';
+import { dumpHash, dumpSchema, dumpSql, majorVersion, type DumpEntry } from './postgres/dump';
 import { identifiers, qualified, type TableName } from './postgres/sql';
+import { filledViews } from './views';
 import { databaseOf, dropCommand, placeOf } from './postgres/url';
 
 export const BACKUP_PHASE: Phase = { name: 'backup', attempt: 1 };
@@ -42,6 +43,8 @@ export interface Manifest {
   hashMethod: HashMethod;
   tables: ManifestTable[];
   sequences: SequenceState[];
+  /** Materialized views that held rows, in the order in which they can be refreshed. */
+  filledViews: TableName[];
   /** Hash of production's definition, owners and grants included. */
   ddlHash: string;
   bytes: number;
@@ -99,7 +102,7 @@ export async function beginBackup(
         dumpSql(full, full.pre, productionVersion),
         dumpSql(full, full.post, productionVersion),
         dumpHash(full),
-        dumpSql(plain, plain.post, version),
+        dumpSql(plain, plain.post.filter(servesReading), version),
       ],
     );
     await inTransaction(ends.backup, async () => {
@@ -114,6 +117,12 @@ export async function beginBackup(
     tables.map(plainCopy),
     await sameMajor(ends.production, ends.backup),
   );
+}
+
+// The backup is only read. Its row security could hide rows from their reader, and policies name roles that its server may lack.
+function servesReading({ type, name }: DumpEntry): boolean {
+  const guards = /^(TRIGGER|RULE|POLICY|ROW SECURITY)\b/;
+  return !guards.test(type) && !(type === 'COMMENT' && guards.test(name));
 }
 
 /** A table copied as it is, into the table of the same name. */
@@ -202,6 +211,7 @@ export async function sealBackup(
       }))
       .sort((a, b) => (qualified(a) < qualified(b) ? -1 : 1)),
     sequences,
+    filledViews: await filledViews(ends.production, ends.schemas),
     ddlHash,
     bytes: tables.reduce((sum, table) => sum + table.bytes, 0),
   };
@@ -233,9 +243,8 @@ export async function indexBackup(
       finish: (client) => noteStage(client, BACKUP_PHASE.name, BACKUP_PHASE.attempt, 'indexes'),
     });
   }
-  const tables = await readTables(backup, schemas);
   // Enough for the mapping's joins, and a tenth of the sample.
-  await analyzeTables(tables.map(qualified), { ...work, url: backupUrl }, 10);
+  await analyzeTables(backup, schemas, { ...work, url: backupUrl }, 10);
 }
 
 /** What the backup's marker says. @throws KirikaeError when there is no marker */

@@ -110,7 +110,9 @@ export async function listObjects(
     client,
     `with objects as (${catalogues.replaceAll(':ns', `(select array_agg(oid) from pg_namespace where nspname = any($1))::oid[]`)})
      select case i.type when 'statistics object' then 'statistics' else i.type end as type, i.identity from objects o, pg_identify_object(o.classid, o.objid, 0) i
-     where not exists (select from pg_depend d where d.classid = o.classid and d.objid = o.objid and d.deptype in ('e', 'i'))
+     where not exists (select from pg_depend d where d.classid = o.classid and d.objid = o.objid and d.deptype in ('e', 'i')
+       -- a partitioned table depends on its own key that way
+       and not (d.refclassid = d.classid and d.refobjid = d.objid))
      order by o.rank, o.objid`,
     [schemas],
   );
@@ -199,7 +201,9 @@ export async function applyDdl(client: Client, sql: string, what: string): Promi
   } finally {
     // A dump's prelude leaves its own session settings behind.
     await client
-      .query(`set client_min_messages = warning; set row_security = off; set check_function_bodies = on`)
+      .query(
+        `set client_min_messages = warning; set row_security = off; set check_function_bodies = on; set search_path = ''`,
+      )
       .catch(() => undefined);
   }
 }

@@ -7,14 +7,14 @@ import { noteStage, ownClaim, stageDone, checkpointDdl, type RunIdentity } from 
 import { compileMapping, selectSql, type CompiledMapping, type CompiledTable } from './mapping/compile';
 import { parseMapping } from './mapping/file';
 import { volatileFunctionNames } from './mapping/scan';
-import { all, inTransaction, one } from './postgres/connect';
+import { all, inTransaction, one, withClient } from './postgres/connect';
 import { readCatalog } from './postgres/catalog';
 import { dumpSchema, dumpSql, majorVersion } from './postgres/dump';
 import { analyzeTables, applyPostData } from './post-data';
 import { qualified, type TableName } from './postgres/sql';
-import { refreshViews } from './restore';
-import { stripPostData } from './schema-step';
+import { stripPostData, strippedEntries } from './schema-step';
 import type { Plan } from './settings';
+import { filledViews, refreshViews } from './views';
 import { KirikaeError } from './errors';
 
 export const MIGRATE_PHASE: Phase = { name: 'migrate', attempt: 1 };
@@ -122,23 +122,24 @@ export async function finishMigrate(
   const phase = MIGRATE_PHASE;
   if (!(await stageDone(production, phase.name, phase.attempt, 'keys'))) {
     const dump = await dumpSchema(urls.shadow, schemas, { owners: false });
+    const entries = await strippedEntries(production, schemas, dump.post);
+    const views = await withClient(urls.shadow, 'migrate shadow', (shadow) => filledViews(shadow, schemas));
     await applyPostData({
       ...work,
       client: production,
       url: urls.production,
       phase,
-      sql: dumpSql(dump, dump.post, await majorVersion(production)),
+      sql: dumpSql(dump, entries, await majorVersion(production)),
       what: "new schema's keys, indexes and triggers",
       mayWrite: async (client) => void (await ownClaim(client, run)),
       finish: async (client) => {
         await advanceSequences(client, schemas, manifest);
-        await refreshViews(client, schemas);
+        await refreshViews(client, schemas, views);
         await noteStage(client, phase.name, phase.attempt, 'keys');
       },
     });
   }
-  const tables = await readTables(production, schemas);
-  await analyzeTables(tables.map(qualified), { ...work, url: urls.production });
+  await analyzeTables(production, schemas, { ...work, url: urls.production });
 }
 
 interface FilledColumn extends TableName {

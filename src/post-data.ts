@@ -2,24 +2,32 @@
 import type { Client } from 'pg';
 import { applyDdl } from './database';
 import type { Phase } from './engine/parts';
+import { readTables } from './engine/tables';
 import { noteStage } from './ledger';
 import { all, connect, destroy, disconnect, inTransaction } from './postgres/connect';
 import { parseDump } from './postgres/dump';
+import { identifiers, qualified } from './postgres/sql';
 
-export interface PostData {
-  /** Session that has the checkpoints; takes what must be done one after the other. */
-  client: Client;
+/** How sessions of their own are opened. */
+export interface Session {
   url: string;
   label: string;
+  lanes: number;
+  signal: AbortSignal;
+}
+
+export interface PostData extends Session {
+  /** Session that has the checkpoints; takes what must be done one after the other. */
+  client: Client;
   phase: Phase;
   /** The post-data section of a dump, as `dumpSql` writes it. */
   sql: string;
   /** Names the section in messages, e.g. "new schema's keys, indexes and triggers". */
   what: string;
-  lanes: number;
-  signal: AbortSignal;
   /** Called in each transaction before its commit: throws when this run may no longer write. */
   mayWrite?: (client: Client) => Promise<void>;
+  /** Runs the last transaction's definitions in it. */
+  around?: (client: Client, apply: () => Promise<void>) => Promise<void>;
   /** Ends the phase in the last transaction, e.g. by setting sequences. */
   finish: (client: Client) => Promise<void>;
 }
@@ -34,7 +42,7 @@ interface Step {
 }
 
 const buildsOn =
-  /^(?:ALTER TABLE(?: ONLY)?|CREATE (?:UNIQUE )?INDEX .*? ON(?: ONLY)?) ("(?:[^"]|"")*"\."(?:[^"]|"")*")/s;
+  /^(?:ALTER TABLE(?: ONLY)?|CREATE (?:UNIQUE )?INDEX .*? ON(?: ONLY)?) ("(?:[^"]|"")*"\."(?:[^"]|"")*")/ms;
 // Not those of partitioned tables (without ONLY), which can't be added unchecked, nor those that are to stay so.
 const foreignKey =
   /^ALTER TABLE ONLY ("(?:[^"]|"")*"\."(?:[^"]|"")*")\s+ADD CONSTRAINT ("(?:[^"]|"")*") FOREIGN KEY (?!.* NOT VALID;$).*;$/s;
@@ -59,19 +67,20 @@ export async function applyPostData(post: PostData): Promise<void> {
   });
   await inSessions(post, prelude, open('check'));
   await inTransaction(post.client, async () => {
-    await applyDdl(post.client, sqlOf(open('rest')), post.what);
+    const apply = () => applyDdl(post.client, sqlOf(open('rest')), post.what);
+    await (post.around ? post.around(post.client, apply) : apply());
     await post.finish(post.client);
     await post.mayWrite?.(post.client);
   });
 }
 
-// Names come from the dump's order, so that a retry finds every step under its name; what is large comes first.
+// Names are the dump's, so that a retry finds every step under its name; what is large comes first.
 async function planSteps(post: PostData): Promise<{ prelude: string; steps: Step[] }> {
   const { prelude, entries } = parseDump(post.sql);
   const sizes = await tableSizes(post.client);
   const checks = new Map<string, Step>();
-  const steps = entries.map((entry, index): Step => {
-    const name = `post ${index} ${entry.type} ${entry.name}`;
+  const steps = entries.map((entry): Step => {
+    const name = `post ${entry.type} ${entry.schema}.${entry.name}`;
     // An index of a materialized view that is itself made after the rows waits for it.
     const bytes = sizes.get(buildsOn.exec(entry.sql)?.[1] ?? '');
     if (bytes !== undefined && entry.type === 'CONSTRAINT')
@@ -91,15 +100,20 @@ async function planSteps(post: PostData): Promise<{ prelude: string; steps: Step
   return { prelude, steps: [...largestFirst, ...steps.filter((step) => step.bytes === 0)] };
 }
 
-/** ANALYZE of tables, several at once. @param target default_statistics_target, where the server's own isn't wanted */
+/**
+ * Statistics for the planner, several tables at once; under the schemas' search_path, because expressions of indexes are computed.
+ * @param target default_statistics_target, where the server's own isn't wanted
+ */
 export async function analyzeTables(
-  tables: readonly string[],
-  session: Pick<PostData, 'url' | 'label' | 'lanes' | 'signal'>,
+  reader: Client,
+  schemas: readonly string[],
+  session: Session,
   target?: number,
 ): Promise<void> {
-  await eachInSession(session, tables, async (client, table) => {
+  await eachInSession(session, await readTables(reader, schemas), async (client, table) => {
+    await client.query(`set search_path = ${identifiers(schemas)}`);
     if (target !== undefined) await client.query(`set default_statistics_target = ${target}`);
-    await client.query(`analyze ${table}`);
+    await client.query(`analyze ${qualified(table)}`);
   });
 }
 
@@ -114,7 +128,7 @@ async function inSessions(post: PostData, prelude: string, steps: readonly Step[
 }
 
 async function eachInSession<T>(
-  { url, label, lanes, signal }: Pick<PostData, 'url' | 'label' | 'lanes' | 'signal'>,
+  { url, label, lanes, signal }: Session,
   items: readonly T[],
   work: (client: Client, item: T) => Promise<void>,
 ): Promise<void> {

@@ -2,16 +2,18 @@
 import type { Client } from 'pg';
 import { plainCopy, readBackup, sameMajor, type Manifest } from './backup';
 import { applyDdl, emptySchemas } from './database';
+import { withoutDefaultPrivileges } from './default-privileges';
 import { hashTables } from './engine/compare';
 import { describeDifferences, hashJob, maxProblems, narrowStored } from './engine/differences';
 import { planParts, type PartPlan, type Phase } from './engine/parts';
 import { readSequences, readTables, writeSequences } from './engine/tables';
 import { KirikaeError } from './errors';
 import { noteStage, ownClaim, stageDone, checkpointDdl, type RunIdentity } from './ledger';
-import { all, inTransaction } from './postgres/connect';
+import { inTransaction } from './postgres/connect';
 import { dumpHash, dumpSchema } from './postgres/dump';
 import { analyzeTables, applyPostData } from './post-data';
 import { qualified } from './postgres/sql';
+import { refreshViews } from './views';
 
 export interface RestoreEnds {
   production: Client;
@@ -38,7 +40,9 @@ export async function beginRestore(ends: RestoreEnds): Promise<PartPlan> {
     await inTransaction(production, async () => {
       await mayRestore(ends);
       await emptySchemas(production, schemas);
-      await applyDdl(production, ddlPre, 'stored schema of the backup');
+      await withoutDefaultPrivileges(production, () =>
+        applyDdl(production, ddlPre, 'stored schema of the backup'),
+      );
       await noteStage(production, phase.name, phase.attempt, 'schema');
     });
   }
@@ -64,27 +68,16 @@ export async function finishRestore(
       sql: ddlPost,
       what: 'stored indexes and keys of the backup',
       mayWrite: async (client) => void (await ownClaim(client, ends.run)),
+      around: withoutDefaultPrivileges,
       finish: async (client) => {
         await writeSequences(client, sealed.sequences);
-        await refreshViews(client, schemas);
+        await refreshViews(client, schemas, sealed.filledViews);
         await noteStage(client, phase.name, phase.attempt, 'keys');
       },
     });
   }
   await compareWithManifest(ends, sealed, work);
-  const tables = await readTables(production, schemas);
-  await analyzeTables(tables.map(qualified), { ...work, url: ends.productionUrl });
-}
-
-/** Refreshes the materialized views of the schemas in the order they were made, so that views on views are filled too. */
-export async function refreshViews(client: Client, schemas: readonly string[]): Promise<void> {
-  const views = await all<{ schema: string; name: string }>(
-    client,
-    `select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = any($1) and c.relkind = 'm' order by c.oid`,
-    [schemas],
-  );
-  for (const view of views) await client.query(`refresh materialized view ${qualified(view)}`);
+  await analyzeTables(production, schemas, { ...work, url: ends.productionUrl });
 }
 
 async function compareWithManifest(

@@ -10,7 +10,7 @@ import type { CompiledMapping, CompiledTable } from './mapping/compile';
 import { selectSql } from './mapping/compile';
 import { compileForRun, filledColumns, type Migration } from './migrate';
 import { all, inTransaction, one, withClient } from './postgres/connect';
-import { identifiers, qualified, readable } from './postgres/sql';
+import { identifiers, qualified, readable, type TableName } from './postgres/sql';
 import { compareWithShadow } from './schema-step';
 
 export interface Verified {
@@ -35,13 +35,17 @@ export async function verifyMigration(
   const compiled = await compileForRun(plan, backup, production);
   const method = (await sameMajor(production, backup)) ? 'record' : 'text';
   const common = { ...reading, method, label: 'verify', searchPath: schemas } as const;
+  const roots = await partitionedTables(production, schemas);
   // Progress counts the rows of the new tables once, not their sources too.
   const expected = await hashTables(compiled.tables.flatMap(sourceJobs), {
     ...common,
     url: urls.backup,
     onTable: () => undefined,
   });
-  const found = await hashTables(compiled.tables.map(targetJob), { ...common, url: urls.production });
+  const found = await hashTables(
+    compiled.tables.map((table) => targetJob(table, roots)),
+    { ...common, url: urls.production },
+  );
   const problems = [
     ...conservation(compiled, manifest, expected),
     ...(await contentProblems(compiled.tables, [expected, found], (table) =>
@@ -91,8 +95,20 @@ function sourceJobs(table: CompiledTable): HashJob[] {
   }));
 }
 
-function targetJob(table: CompiledTable): HashJob {
-  return { name: qualified(table.target), from: qualified(table.target), columns: filledColumns(table) };
+// A table that others inherit from is filled on its own; a partitioned one holds its rows in its partitions.
+function targetJob(table: CompiledTable, roots: ReadonlySet<string>): HashJob {
+  const name = qualified(table.target);
+  return { name, from: roots.has(name) ? name : `only ${name}`, columns: filledColumns(table) };
+}
+
+async function partitionedTables(client: Client, schemas: readonly string[]): Promise<Set<string>> {
+  const tables = await all<TableName>(
+    client,
+    `select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = any($1) and c.relkind = 'p'`,
+    [schemas],
+  );
+  return new Set(tables.map(qualified));
 }
 
 // Every row of every source table must have been read once by the table's base select, or be dropped by name.

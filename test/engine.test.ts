@@ -177,6 +177,7 @@ async function copy(
     phase,
     group,
     searchPath: [],
+    targetPath: [],
     label: 'test',
     mayWrite,
     onProgress: () => undefined,

@@ -56,7 +56,22 @@ test.each([
 });
 
 test.each([
-  ['large objects', 'select lo_create(0)', 'Production holds 1 large objects, which are not carried.'],
+  [
+    'large objects',
+    'select lo_create(4242)',
+    'Production holds 1 large objects (4242), which are not carried.',
+  ],
+  [
+    'a cast',
+    `create type word as (t text); create function word(text) returns word language sql as 'select row ($1)::word';
+     create cast (text as word) with function word(text)`,
+    'cast from text to word belongs to no schema, so pg_dump leaves it out, and it would be dropped with',
+  ],
+  [
+    'partitions by the hash of an enum',
+    `create type hue as enum ('red'); create table hues (h hue) partition by hash (h)`,
+    'hues is partitioned by the hash of h, a type whose hashes differ from database to database',
+  ],
   [
     'an event trigger',
     `create schema audit; create function audit.watch() returns event_trigger language plpgsql as 'begin end';

@@ -1,7 +1,8 @@
 /** A live source read at one exported snapshot: consistent while somebody writes, started again when the snapshot is lost. */
-import { hashJob, plainCopy } from '../src/backup';
+import { plainCopy } from '../src/backup';
 import { hashTables } from '../src/engine/compare';
 import { copyGroup } from '../src/engine/copy';
+import { hashJob } from '../src/engine/differences';
 import { planParts } from '../src/engine/parts';
 import { holdSnapshot, type Snapshot } from '../src/engine/snapshot';
 import { readTables } from '../src/engine/tables';
@@ -91,6 +92,7 @@ async function copy(group: number, snapshot: Snapshot): Promise<void> {
     phase,
     group,
     searchPath: [],
+    targetPath: [],
     snapshot: snapshot.id,
     label: `test ${group}`,
     mayWrite: () => Promise.resolve(),

@@ -18,6 +18,8 @@ export interface CopyGroup {
   searchPath: readonly string[];
   /** Snapshot to read a live source at (`holdSnapshot`); none for a source that nobody writes to. */
   snapshot?: string;
+  /** search_path on the target, for the functions that its checks and generated columns call. */
+  targetPath: readonly string[];
   /** Who copies, in application_name. */
   label: string;
   /** Called in the target's transaction before each commit: throws when this run may no longer write. */
@@ -63,6 +65,7 @@ export async function copyGroup(task: CopyGroup): Promise<Copied> {
     await takeGroup(target, task);
     await target.query('set synchronous_commit = off');
     if (task.searchPath.length > 0) await source.query(`set search_path = ${identifiers(task.searchPath)}`);
+    if (task.targetPath.length > 0) await target.query(`set search_path = ${identifiers(task.targetPath)}`);
     const parts = await openParts(target, task);
     await beginReading(source, task.snapshot);
     await lockSources(source, parts);

@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import type { Client } from 'pg';
 import { KirikaeError } from '../errors';
 import { baseEnvironment } from '../command';
+import { identifiers } from './sql';
 import { withoutPassword } from './url';
 
 /** One entry of pg_dump's table of contents with its SQL. */
@@ -38,7 +39,12 @@ export async function dumpSchema(
     runPgDump(url, schemas, 'post-data', options.owners),
   ]);
   const before = parseDump(pre);
-  return { prelude: before.prelude, pre: before.entries, post: parseDump(post).entries };
+  // Everything in a dump is qualified; the path is for functions that a check, an index or a generated column calls.
+  const prelude = before.prelude.replace(
+    "SELECT pg_catalog.set_config('search_path', '', false);",
+    () => `SET search_path = ${identifiers(schemas)};`,
+  );
+  return { prelude, pre: before.entries, post: parseDump(post).entries };
 }
 
 /** SQL of entries, ready to be sent as one query and to be cut again by `parseDump`; schemas themselves are left to `prepareLike`. */
@@ -50,7 +56,7 @@ export function dumpSql(dump: SchemaDump, entries: readonly DumpEntry[], serverV
         `--\n-- Name: ${name}; Type: ${type}; Schema: ${schema}; Owner: -\n--\n\n${sql}\n`,
     );
   const known = (line: string) => serverVersion >= 17 || !line.startsWith('SET transaction_timeout');
-  return [dump.prelude, ...body].join('\n').split('\n').filter(known).join('\n');
+  return [dump.prelude.split('\n').filter(known).join('\n'), ...body].join('\n');
 }
 
 /** sha256 over the entries in an order of their own, so that only content counts. */
@@ -78,37 +84,60 @@ function comparable(dump: SchemaDump): Map<string, string> {
   const entries = new Map<string, string>();
   for (const entry of [...dump.pre, ...dump.post]) {
     const name = `${entry.type} ${entry.schema === '-' ? '' : `${entry.schema}.`}${entry.name}`;
-    const sql = entry.sql
-      .split('\n')
-      .filter(
-        (line) =>
-          line.trim() &&
-          !line.startsWith('--') &&
-          !/^SET default_(tablespace|table_access_method) = /.test(line),
-      )
-      .join('\n');
-    entries.set(name, `${entries.get(name) ?? ''}${sql}`);
+    entries.set(name, `${entries.get(name) ?? ''}${entry.sql}\n`);
   }
   return entries;
 }
 
 const header = /^--\n-- Name: (.*); Type: (.*); Schema: (.*); Owner:.*\n--\n/gm;
+// What may hold a line that only looks like pg_dump's own: a function's body, a comment, a quoted name.
+const quoted =
+  /(--.*)|\bE'(?:[^'\\]|\\[^]|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$(?:[A-Za-z_]\w*)?\$)[^]*?\2/g;
+const place = /^SET default_(tablespace|table_access_method) = .*;$/gm;
 
 /** Cuts SQL that pg_dump or `dumpSql` wrote into its entries. */
 export function parseDump(text: string): { prelude: string; entries: DumpEntry[] } {
-  const clean = text
+  const masked = text.replace(quoted, (token: string, comment?: string) =>
+    comment === undefined ? token.replace(/[^\n]/g, 'x') : token,
+  );
+  const found = [...masked.matchAll(header)];
+  const prelude = text.slice(0, found[0]?.index ?? text.length);
+  // pg_dump says where the next tables go before their headers; each entry is to stand alone.
+  const places = new Map<string, string>();
+  const note = (from: number, to: number) =>
+    masked.slice(from, to).replace(place, (line, setting: string, offset: number) => {
+      places.set(setting, text.slice(from + offset, from + offset + line.length));
+      return line;
+    });
+  note(0, prelude.length);
+  const entries = found.map((match, index) => {
+    const start = match.index + match[0].length;
+    const end = found[index + 1]?.index ?? text.length;
+    const type = match[2] ?? '';
+    // `dumpSql` writes them behind the header.
+    note(start, start + (leading.exec(masked.slice(start, end))?.[0].length ?? 0));
+    const before = placed.test(type) ? [...places.values()].join('\n') : '';
+    const own = strip(text.slice(start, end), masked.slice(start, end));
+    note(start, end);
+    return { name: match[1] ?? '', type, schema: match[3] ?? '', sql: before ? `${before}\n${own}` : own };
+  });
+  return { prelude: strip(prelude, masked.slice(0, prelude.length)), entries };
+}
+
+const leading = /^\s*(SET default_(tablespace|table_access_method) = .*;\n)*/;
+const placed = /^(TABLE|MATERIALIZED VIEW|INDEX|CONSTRAINT)$/;
+
+/** Without comments, settings of places, psql's commands and blank lines at the ends; quoted text stays as it is. */
+function strip(sql: string, masked: string): string {
+  const shape = masked.split('\n');
+  return sql
     .split('\n')
-    .filter((line) => !/^\\(un)?restrict /.test(line))
+    .filter(
+      (_, index) =>
+        !/^(--|\\(un)?restrict |SET default_(tablespace|table_access_method) = )/.test(shape[index] ?? ''),
+    )
     .join('\n')
-    .replace(/\n--\n-- PostgreSQL database dump complete\n--\n\s*$/, '\n');
-  const found = [...clean.matchAll(header)];
-  const entries = found.map((match, index) => ({
-    name: match[1] ?? '',
-    type: match[2] ?? '',
-    schema: match[3] ?? '',
-    sql: clean.slice(match.index + match[0].length, found[index + 1]?.index ?? clean.length).trim(),
-  }));
-  return { prelude: clean.slice(0, found[0]?.index ?? clean.length), entries };
+    .trim();
 }
 
 async function runPgDump(
@@ -122,7 +151,7 @@ async function runPgDump(
     '--schema-only',
     `--section=${section}`,
     '--quote-all-identifiers',
-    ...(owners ? [] : ['--no-owner', '--no-privileges']),
+    ...(owners ? [] : ['--no-owner', '--no-privileges', '--no-tablespaces']),
     ...schemas.map((schema) => `--schema="${schema.replaceAll('"', '""')}"`),
     `--dbname=${place}`,
   ];

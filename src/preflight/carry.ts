@@ -30,6 +30,11 @@ const owners = `
   union all select 'pg_rewrite'::regclass, r.oid, c.relnamespace from pg_rewrite r join pg_class c on c.oid = r.ev_class
   union all select 'pg_trigger'::regclass, t.oid, c.relnamespace from pg_trigger t join pg_class c on c.oid = t.tgrelid
   union all select 'pg_attrdef'::regclass, d.oid, c.relnamespace from pg_attrdef d join pg_class c on c.oid = d.adrelid
+  union all select 'pg_opclass'::regclass, oid, opcnamespace from pg_opclass
+  union all select 'pg_opfamily'::regclass, oid, opfnamespace from pg_opfamily
+  union all select 'pg_ts_config'::regclass, oid, cfgnamespace from pg_ts_config
+  union all select 'pg_ts_dict'::regclass, oid, dictnamespace from pg_ts_dict
+  union all select 'pg_statistic_ext'::regclass, oid, stxnamespace from pg_statistic_ext
   union all select 'pg_policy'::regclass, p.oid, c.relnamespace from pg_policy p join pg_class c on c.oid = p.polrelid`;
 
 const notOfExtension = (catalog: string, oid: string) =>
@@ -56,7 +61,8 @@ const uncarriable: { text: string; managed: boolean }[] = [
   {
     managed: true,
     text: `select format('Publication "%s" lists tables of the managed schemas; dropping them takes them out of it. Remove the publication before the run and create it again afterwards.', p.pubname) as finding
-      from pg_publication p where not p.puballtables and exists (select from pg_publication_tables t where t.pubname = p.pubname and t.schemaname = any($1))`,
+      from pg_publication p where exists (select from pg_publication_rel r join pg_class c on c.oid = r.prrelid join pg_namespace n on n.oid = c.relnamespace
+        where r.prpubid = p.oid and n.nspname = any($1))`,
   },
   {
     managed: true,
@@ -69,8 +75,34 @@ const uncarriable: { text: string; managed: boolean }[] = [
       from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any($1) and c.relkind = 'r' and c.relpersistence = 'u'`,
   },
   {
+    managed: true,
+    text: `with o as materialized (${owners})
+      select distinct format('%s belongs to no schema, so pg_dump leaves it out, and it would be dropped with %s of the managed schemas. Drop it before the run and create it again afterwards.',
+        pg_describe_object(d.classid, d.objid, 0), pg_describe_object(d.refclassid, d.refobjid, 0)) as finding
+      from pg_depend d join o on o.classid = d.refclassid and o.objid = d.refobjid join pg_namespace n on n.oid = o.ns
+      where n.nspname = any($1) and d.deptype in ('n', 'a')
+        and d.classid in ('pg_cast'::regclass, 'pg_transform'::regclass, 'pg_language'::regclass, 'pg_am'::regclass, 'pg_foreign_data_wrapper'::regclass)
+        and not exists (select from pg_depend e where e.classid = d.classid and e.objid = d.objid and e.deptype = 'e')`,
+  },
+  {
+    managed: true,
+    text: `select format('%s is partitioned by the hash of %I, a type whose hashes differ from database to database, so its rows would not fit into the same partitions. Partition it otherwise (by list) before the run.',
+        p.partrelid::regclass, a.attname) as finding
+      from pg_partitioned_table p join pg_class c on c.oid = p.partrelid join pg_namespace n on n.oid = c.relnamespace
+      join pg_attribute a on a.attrelid = c.oid and a.attnum = any (p.partattrs::int2[]) join pg_type t on t.oid = a.atttypid
+      left join pg_type e on e.oid in (t.typelem, t.typbasetype)
+      where n.nspname = any($1) and p.partstrat = 'h' and 'e' in (t.typtype, e.typtype)`,
+  },
+  {
+    managed: true,
+    text: `select format('The row security of %s applies to production''s user %s itself and would hide rows. Use a user with bypassrls, or lift it (alter table … no force row level security).', c.oid::regclass, current_user) as finding
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any($1) and c.relkind in ('r', 'p') and row_security_active(c.oid)`,
+  },
+  {
     managed: false,
-    text: `select format('Production holds %s large objects, which are not carried. Move their content into a bytea column, or remove them.', count(*)) as finding from pg_largeobject_metadata having count(*) > 0`,
+    text: `select format('Production holds %s large objects (%s%s), which are not carried. Move their content into a bytea column, or remove them (lo_unlink).', count(*),
+        array_to_string((array_agg(oid order by oid))[1:5], ', '), case when count(*) > 5 then ', …' else '' end) as finding
+      from pg_largeobject_metadata having count(*) > 0`,
   },
   {
     managed: false,

@@ -8,14 +8,16 @@ import { KirikaeError } from '../errors';
 import { inTransaction, withClient } from '../postgres/connect';
 import { dumpHash, dumpSchema } from '../postgres/dump';
 import type { PreflightResult } from '../preflight-result';
+import { sameMajor } from '../backup';
 import { listObjects } from '../database';
 import { readTables } from '../engine/tables';
 import { runSchemaStep } from '../schema-step';
 import type { Plan } from '../settings';
 import { cleanShadow, prepareShadow } from '../shadow';
 import { findLockShortage, findMissingPrivileges, findSubscriptions, findUncarriable } from './carry';
-import { closeDatabases, compareDatabases, openDatabases, type Urls } from './connections';
+import { closeDatabases, compareDatabases, openDatabases, type Opened, type Urls } from './connections';
 import { checkHost } from './host';
+import { findOversizedRows } from './oversized';
 
 export { checkHost };
 
@@ -70,6 +72,7 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
     result.findings.push(
       ...(await compareDatabases(opened, urls, run)),
       ...(await findUncarriable(production, schemas)),
+      ...(await findOversizedRows(production, schemas, await mayBeBinary(opened))),
       ...(await findSubscriptions(production)),
       ...(await findMissingPrivileges(production, schemas)),
       ...(await findLockShortage(production, schemas)),
@@ -99,6 +102,11 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
   } finally {
     await closeDatabases(opened);
   }
+}
+
+// A backup that has to be created yet is taken for one of production's version: mostly it is on the same kind of server.
+async function mayBeBinary({ production, backup }: Opened): Promise<boolean> {
+  return backup === null || sameMajor(production, backup);
 }
 
 /** Runs the schema step on the shadow, which must gain objects. @returns findings */

@@ -25,15 +25,19 @@ export async function stateOf(url: string): Promise<DatabaseState> {
       schemas.rows.map((row) => row.name),
     );
   });
+  return { rows, definition: await definitionOf(url) };
+}
+
+/** The lines of `pg_dump --schema-only --create`, without comments. */
+export async function definitionOf(url: string): Promise<string[]> {
   const { stdout } = await promisify(execFile)(
     path.join(testPostgres().bin, 'pg_dump'),
     ['--schema-only', '--create', url],
     { maxBuffer: 64 * 1024 * 1024 },
   );
-  const definition = stdout
+  return stdout
     .split('\n')
     .filter((line) => line.trim() && !line.startsWith('--') && !/^\\(un)?restrict /.test(line));
-  return { rows, definition };
 }
 
 /** True while a database of that name exists. */

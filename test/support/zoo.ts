@@ -1,0 +1,227 @@
+/** The zoo: a database with one of everything, what a person would compare of it, and the product's steps on it. */
+import { readFileSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { escapeIdentifier, type Client } from 'pg';
+import { packageRoot } from '../../tools/provide';
+import {
+  beginBackup,
+  indexBackup,
+  openBackupDatabase,
+  readBackup,
+  sealBackup,
+  type Ends,
+} from '../../src/backup';
+import { copyGroup } from '../../src/engine/copy';
+import type { PartPlan, Phase } from '../../src/engine/parts';
+import { prepareLike } from '../../src/database';
+import { dumpSchema, dumpSql } from '../../src/postgres/dump';
+import { claimProduction, type RunIdentity } from '../../src/ledger';
+import { withClient } from '../../src/postgres/connect';
+import { resetProduction } from '../../src/reset';
+import { beginRestore, finishRestore } from '../../src/restore';
+import { createDatabase, testPostgres, type TestDatabase } from './environment';
+import { MIGRATE_PHASE, beginMigrate, finishMigrate } from '../../src/migrate';
+import type { Plan } from '../../src/settings';
+import { verifyMigration } from '../../src/verify';
+import { withDatabase } from './migration';
+
+export const zooFolder = path.join(packageRoot, 'test', 'zoo');
+export const zooSchemas = ['zoo', 'Sel "ect', 'from', 'public'];
+export const zooRun: RunIdentity = {
+  namespace: 'test',
+  workflowId: 'zoo',
+  chain: 'one',
+  runId: 'one',
+  plan: 'zoo',
+};
+
+const reading = () => ({
+  lanes: 2,
+  signal: new AbortController().signal,
+  label: 'zoo',
+  onTable: () => undefined,
+});
+
+/** Makes the roles of the zoo, which the cluster keeps. */
+export async function makeZooRoles(): Promise<void> {
+  await withDatabase(testPostgres().url('postgres'), (client) =>
+    client.query(`do $$ begin
+      create role zoo_reader; create role zoo_writer;
+    exception when duplicate_object then null; end $$`),
+  );
+}
+
+/** A database with the zoo in it; its search_path is the one that the functions of the zoo need. */
+export async function makeZoo(): Promise<TestDatabase> {
+  const database = await createDatabase('zoo');
+  await withDatabase(database.url, (client) =>
+    client.query(`alter database ${escapeIdentifier(database.name)} set search_path = zoo, public`),
+  );
+  for (const file of readdirSync(zooFolder).sort()) {
+    await withDatabase(database.url, (client) =>
+      client.query(readFileSync(path.join(zooFolder, file), 'utf8')),
+    );
+  }
+  return database;
+}
+
+/** The zoo's definition as pg_dump gives it, without schemas and extensions. */
+export async function zooDdl(url: string): Promise<string> {
+  const dump = await dumpSchema(url, zooSchemas, { owners: true });
+  return dumpSql(dump, [...dump.pre, ...dump.post], 15);
+}
+
+/** What a schema step would do: the definition, on empty schemas like production's. */
+export async function deployZoo(url: string, ddl: string, like: string): Promise<void> {
+  await withClient(url, 'zoo', async (client) => {
+    await withClient(like, 'zoo', (production) =>
+      prepareLike(client, { client: production, url: like }, zooSchemas, false),
+    );
+    await client.query(ddl);
+    // As a step that makes its views anew would leave them; the empty one stays empty.
+    await client.query(`set search_path = zoo, public; refresh materialized view zoo.grouped_filled; refresh materialized view zoo.filled;
+      refresh materialized view "from"."on filled"; refresh materialized view zoo.after_early; refresh materialized view zoo.early`);
+  });
+}
+
+/** A plan whose mapping is empty. */
+export function identityPlan(): Plan {
+  return {
+    name: 'zoo',
+    hash: 'plan',
+    mapping: 'mapping.yaml',
+    mappingText: '{}',
+    databases: { production: { urlEnv: 'ZOO', schemas: zooSchemas } },
+  } as unknown as Plan;
+}
+
+/** Rows of every table and filled view, state of every sequence, and large objects, by plain SQL of the test's own. */
+export async function contentsOf(url: string): Promise<Record<string, string>> {
+  return withDatabase(url, async (client) => {
+    await client.query(`set search_path = ''; set datestyle = 'ISO'; set extra_float_digits = 3`);
+    const { rows: relations } = await client.query<{ name: string; kind: string }>(
+      `select c.oid::regclass::text as name, c.relkind as kind from pg_class c join pg_namespace n on n.oid = c.relnamespace
+       where c.relkind in ('r', 'm', 'S') and n.nspname !~ '^pg_|^information_schema$|^kirikae$' order by 1`,
+    );
+    const contents: Record<string, string> = {};
+    for (const { name, kind } of relations) contents[name] = await contentOf(client, name, kind);
+    const { rows: objects } = await client.query<{ oid: string; hash: string }>(
+      'select oid, md5(lo_get(oid)) as hash from pg_largeobject_metadata',
+    );
+    for (const { oid, hash } of objects) contents[`large object ${oid}`] = hash;
+    return contents;
+  });
+}
+
+async function contentOf(client: Client, name: string, kind: string): Promise<string> {
+  const { rows: filled } = await client.query<{ filled: boolean }>(
+    'select relispopulated as filled from pg_class where oid = $1::regclass',
+    [name],
+  );
+  if (!filled[0]?.filled) return 'not filled';
+  const { rows } = await client.query<{ content: string }>(
+    kind === 'S'
+      ? `select last_value || ' ' || is_called as content from ${name}`
+      : `select count(*) || ' ' || coalesce(md5(string_agg(row, '' order by row)), '') as content
+         from (select md5(t::text) collate "C" as row from only ${name} t) rows`,
+  );
+  return rows[0]?.content ?? '';
+}
+
+/** The product's steps on a database, in the order of the runbook and without Temporal. */
+export class ZooRun {
+  readonly backupUrl: string;
+
+  constructor(
+    readonly url: string,
+    readonly schemas: string[] = zooSchemas,
+  ) {
+    this.backupUrl = `${url}_backup`;
+  }
+
+  /** Claims, backs up, seals and indexes the backup. */
+  async backUp(): Promise<void> {
+    await this.onProduction(async (production) => {
+      const claim = await claimProduction(production, zooRun, 'backup');
+      const created = await openBackupDatabase(this.backupUrl, production, true);
+      await this.onBackup(async (backup) => {
+        const ends = this.ends(production, backup);
+        const plan = await beginBackup(ends, zooRun, claim, created);
+        await this.copy(plan, { name: 'backup', attempt: 1 });
+        await sealBackup(ends, { name: 'zoo', hash: 'plan' }, reading());
+        await indexBackup(backup, this.backupUrl, this.schemas, reading());
+      });
+    });
+  }
+
+  async reset(): Promise<void> {
+    await this.onBoth(async (production, backup) => {
+      const { manifest } = await readBackup(backup);
+      if (!manifest) throw new Error('The backup is not sealed.');
+      await resetProduction({ ...this.ends(production, backup), manifest, run: zooRun, ...reading() });
+    });
+  }
+
+  async restore(attempt = 1): Promise<void> {
+    const phase: Phase = { name: 'restore', attempt };
+    await this.onBoth(async (production, backup) => {
+      const ends = { ...this.ends(production, backup), run: zooRun, phase };
+      await this.copy(await beginRestore(ends), phase);
+      await finishRestore(ends, reading());
+    });
+  }
+
+  /** The mapping `{}` into the schema that the folder's SQL deploys, compared with a shadow that it deployed to as well. */
+  async migrate(plan: Plan, shadowUrl: string): Promise<void> {
+    await this.onBoth(async (production, backup) => {
+      const { manifest } = await readBackup(backup);
+      if (!manifest) throw new Error('The backup is not sealed.');
+      const migration = { plan, production, backup, run: zooRun };
+      await this.copy(await beginMigrate(migration), MIGRATE_PHASE);
+      const urls = { production: this.url, backup: this.backupUrl, shadow: shadowUrl };
+      await finishMigrate(migration, urls, manifest, reading());
+      await verifyMigration(migration, manifest, urls, reading());
+    });
+  }
+
+  async copy(plan: PartPlan, phase: Phase): Promise<void> {
+    const [sourceUrl, targetUrl] =
+      phase.name === 'backup' ? [this.url, this.backupUrl] : [this.backupUrl, this.url];
+    for (let group = 0; group < plan.groups; group++) {
+      await copyGroup({
+        sourceUrl,
+        targetUrl,
+        phase,
+        group,
+        searchPath: phase.name === 'migrate' ? this.schemas : [],
+        targetPath: this.schemas,
+        label: 'zoo',
+        mayWrite: () => Promise.resolve(),
+        onProgress: () => undefined,
+        signal: new AbortController().signal,
+      });
+    }
+  }
+
+  onBoth<T>(work: (production: Client, backup: Client) => Promise<T>): Promise<T> {
+    return this.onProduction((production) => this.onBackup((backup) => work(production, backup)));
+  }
+
+  onProduction<T>(work: (production: Client) => Promise<T>): Promise<T> {
+    return withClient(this.url, 'zoo', work);
+  }
+
+  onBackup<T>(work: (backup: Client) => Promise<T>): Promise<T> {
+    return withClient(this.backupUrl, 'zoo', work);
+  }
+
+  private ends(production: Client, backup: Client): Ends {
+    return {
+      production,
+      productionUrl: this.url,
+      backup,
+      backupUrl: this.backupUrl,
+      schemas: this.schemas,
+    };
+  }
+}

@@ -1,0 +1,133 @@
+/** One of everything PostgreSQL has goes through backup, reset and restore, and comes back as it was. */
+import { removeLedger } from '../src/ledger';
+import { dropDatabase } from '../src/database';
+import { withDatabase } from './support/migration';
+import { definitionOf } from './support/database-state';
+import { ZooRun, contentsOf, deployZoo, identityPlan, makeZoo, makeZooRoles, zooDdl } from './support/zoo';
+import { findUncarriable } from '../src/preflight/carry';
+import { findOversizedRows } from '../src/preflight/oversized';
+import { createDatabase, type TestDatabase } from './support/environment';
+
+const huge = process.env.ZOO_HUGE === '1';
+let production: TestDatabase;
+let run: ZooRun;
+beforeAll(makeZooRoles);
+beforeEach(async () => {
+  production = await makeZoo();
+  run = new ZooRun(production.url);
+});
+afterEach(async () => {
+  await production.drop();
+  await dropDatabase(run.backupUrl, 'zoo');
+});
+
+test('everything comes back from the backup as it was', async () => {
+  const before = await look();
+  await run.backUp();
+  await run.reset();
+  await expectEmpty();
+  await run.restore();
+  await run.onProduction(removeLedger);
+  expect(await look()).toEqual(before);
+});
+
+test('an empty mapping takes everything into the same schema', async () => {
+  // A mapping has nothing to say about a table without a column to fill: it refuses them by name.
+  await withDatabase(production.url, (client) =>
+    client.query('drop table zoo.no_columns, zoo.only_generated'),
+  );
+  const before = await contentsOf(production.url);
+  const ddl = await zooDdl(production.url);
+  const shadow = await createDatabase('zoo_shadow');
+  try {
+    await deployZoo(shadow.url, ddl, production.url);
+    await run.backUp();
+    await run.reset();
+    await deployZoo(production.url, ddl, production.url);
+    await run.migrate(identityPlan(), shadow.url);
+    // A sequence that fills a column is moved to the column's largest value.
+    expect(await contentsOf(production.url)).toEqual({ ...before, 'zoo."every type_id_seq"': '1050 true' });
+  } finally {
+    await shadow.drop();
+  }
+});
+
+test('preflight refuses nothing of it but the unlogged table, and names every cast', async () => {
+  const look = () => run.onProduction((client) => findUncarriable(client, run.schemas));
+  const unlogged = expect.stringContaining('zoo.fleeting is an unlogged table') as string;
+  expect(await look()).toEqual([unlogged]);
+  await withDatabase(production.url, (client) =>
+    client.query(`create function zoo.to_mood(int) returns zoo.mood language sql as $$ select 'ok'::zoo.mood $$;
+      create cast (int as zoo.mood) with function zoo.to_mood(int); select lo_create(4242)`),
+  );
+  expect(await look()).toEqual([
+    unlogged,
+    expect.stringMatching(/^cast from integer to zoo\.mood belongs to no schema/),
+    expect.stringMatching(/^cast from integer to zoo\.mood belongs to no schema/),
+    expect.stringContaining('1 large objects (4242)'),
+  ]);
+});
+
+test('a row larger than any buffer, and large objects, are as before', async () => {
+  const megabytes = huge ? 300 : 30;
+  await withDatabase(production.url, async (client) => {
+    await client.query('create table zoo.big (id int, bytes bytea, more text)');
+    await client.query(
+      `insert into zoo.big select 1, decode(repeat(md5('a'), $1), 'hex'), repeat(md5('b'), $1) from generate_series(1, 2)`,
+      [(megabytes * 1_000_000) / 48],
+    );
+    await client.query(`select lo_from_bytea(4242, 'large')`);
+  });
+  const before = await contentsOf(production.url);
+  await run.backUp();
+  await run.reset();
+  await run.restore();
+  expect(await contentsOf(production.url)).toEqual(before);
+});
+
+// Minutes and gigabytes: with ZOO_HUGE=1 a field is made whose text form is larger than PostgreSQL allows, else a smaller one.
+test('a field that has no text form is carried in binary, and refused by name where text is needed', async () => {
+  const bytes = huge ? 600_000_000 : 6_000_000;
+  await withDatabase(production.url, (client) =>
+    client.query(`create table zoo.field (a bytea); create table zoo.field_of_domain (a zoo.blob);
+      insert into zoo.field values (decode(repeat('00ff', ${bytes / 2}), 'hex'));
+      insert into zoo.field_of_domain select a from zoo.field`),
+  );
+  const limit = (bytes * 5) / 3;
+  expect(await run.onProduction((client) => findOversizedRows(client, run.schemas, true, limit))).toEqual([
+    expect.stringMatching(/^Table zoo\.field_of_domain has 1 row .* in COPY's text form/),
+  ]);
+  expect(
+    await run.onProduction((client) => findOversizedRows(client, run.schemas, false, limit)),
+  ).toHaveLength(2);
+  await withDatabase(production.url, (client) => client.query('drop table zoo.field_of_domain'));
+  const hash = () =>
+    withDatabase(production.url, async (client) => {
+      const { rows } = await client.query<{ hash: string }>('select md5(a) as hash from zoo.field');
+      return rows[0]?.hash;
+    });
+  const before = await hash();
+  await run.backUp();
+  await run.reset();
+  await run.restore();
+  expect(await hash()).toBe(before);
+});
+
+/** Definition (order aside) and contents. */
+async function look() {
+  return {
+    definition: (await definitionOf(production.url)).sort(),
+    contents: await contentsOf(production.url),
+  };
+}
+
+async function expectEmpty(): Promise<void> {
+  await withDatabase(production.url, async (client) => {
+    const { rows } = await client.query<{ name: string }>(
+      `select pg_describe_object(classid, objid, 0) as name from pg_depend d join pg_namespace n on n.oid = d.refobjid
+       where refclassid = 'pg_namespace'::regclass and classid not in ('pg_extension'::regclass, 'pg_default_acl'::regclass) and nspname !~ '^pg_|^information_schema$|^kirikae$'
+         and not exists (select from pg_depend e where e.classid = d.classid and e.objid = d.objid and e.deptype = 'e')`,
+    );
+    expect(rows.map((row) => row.name)).toEqual([]);
+  });
+}
