@@ -40,7 +40,7 @@ export async function findOversizedRows(
 
 function rowBytes(table: Table, isBinary: boolean): string {
   const long = table.columns.filter(
-    (column) => !/^(smallint|integer|bigint|boolean|real|uuid|date|time)/.test(column.storageType),
+    (column) => !/^(smallint|integer|bigint|boolean|real|uuid|date|time)[^[]*$/.test(column.storageType),
   );
   // In text a byte of bytea takes two, and so may a character that COPY has to escape.
   const sizes = long.map((column) => `coalesce(${valueBytes(column)}, 0)::bigint${isBinary ? '' : ' * 2'}`);
@@ -49,6 +49,6 @@ function rowBytes(table: Table, isBinary: boolean): string {
 
 function valueBytes({ name, storageType }: Column): string {
   const value = `t.${identifier(name)}`;
-  if (/^(bytea|text|character)/.test(storageType)) return `octet_length(${value})`;
+  if (/^(bytea|text|character)[^[]*$/.test(storageType)) return `octet_length(${value})`;
   return `case when pg_column_size(${value}) > 1000000 then octet_length(${value}::text) else pg_column_size(${value}) end`;
 }
