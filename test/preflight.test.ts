@@ -65,7 +65,7 @@ test.each([
     'a cast',
     `create type word as (t text); create function word(text) returns word language sql as 'select row ($1)::word';
      create cast (text as word) with function word(text)`,
-    'cast from text to word belongs to no schema, so pg_dump leaves it out, and it would be dropped with',
+    'cast from text to public.word belongs to no schema, so pg_dump leaves it out, and it would be dropped with',
   ],
   [
     'partitions by the hash of an enum',

@@ -77,7 +77,7 @@ const uncarriable: { text: string; managed: boolean }[] = [
   {
     managed: true,
     text: `with o as materialized (${owners})
-      select distinct format('%s belongs to no schema, so pg_dump leaves it out, and it would be dropped with %s of the managed schemas. Drop it before the run and create it again afterwards.',
+      select distinct on (d.classid, d.objid) format('%s belongs to no schema, so pg_dump leaves it out, and it would be dropped with %s of the managed schemas. Drop it before the run and create it again afterwards.',
         pg_describe_object(d.classid, d.objid, 0), pg_describe_object(d.refclassid, d.refobjid, 0)) as finding
       from pg_depend d join o on o.classid = d.refclassid and o.objid = d.refobjid join pg_namespace n on n.oid = o.ns
       where n.nspname = any($1) and d.deptype in ('n', 'a')

@@ -43,7 +43,7 @@ export async function findOversizedRows(
 
 function rowBytes(table: Table, isBinary: boolean): string {
   const long = table.columns.filter(
-    (column) => !/^(smallint|integer|bigint|boolean|real|uuid|date|time)/.test(column.storageType),
+    (column) => !/^(smallint|integer|bigint|boolean|real|uuid|date|time)[^[]*$/.test(column.storageType),
   );
   // In text a byte of bytea takes two, and so may a character that COPY has to escape.
   const sizes = long.map((column) => `coalesce(${valueBytes(column)}, 0)::bigint${isBinary ? '' : ' * 2'}`);

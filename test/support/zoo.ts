@@ -14,7 +14,7 @@ import {
 import { copyGroup } from '../../src/engine/copy';
 import type { PartPlan, Phase } from '../../src/engine/parts';
 import { prepareLike } from '../../src/database';
-import { dumpSchema, dumpSql } from '../../src/postgres/dump';
+import { dumpSchema, dumpSql, majorVersion } from '../../src/postgres/dump';
 import { claimProduction, type RunIdentity } from '../../src/ledger';
 import { withClient } from '../../src/postgres/connect';
 import { resetProduction } from '../../src/reset';
@@ -57,7 +57,9 @@ export async function makeZoo(): Promise<TestDatabase> {
   await withDatabase(database.url, (client) =>
     client.query(`alter database ${escapeIdentifier(database.name)} set search_path = zoo, public`),
   );
+  const version = await withClient(database.url, 'zoo', majorVersion);
   for (const file of readdirSync(zooFolder).sort()) {
+    if (version < Number(/postgres_(\d+)/.exec(file)?.[1] ?? 0)) continue;
     await withDatabase(database.url, (client) =>
       client.query(readFileSync(path.join(zooFolder, file), 'utf8')),
     );
