@@ -79,6 +79,7 @@ test('a server killed right after a group was reported as copied takes none of i
         phase: { ...phase, attempt: round },
         group: 0,
         searchPath: [],
+        targetPath: [],
         label: 'test',
         mayWrite: () => Promise.resolve(),
         onProgress: () => undefined,
