@@ -3,6 +3,7 @@ import { readBackup, removeBackup } from '../src/backup';
 import { databaseExists } from '../src/database';
 import { raiseFence, liftFence } from '../src/fence';
 import { KirikaeError } from '../src/errors';
+import { dropKept, keptSchemas } from '../src/keep';
 import {
   claimProduction,
   isSameWorkflow,
@@ -15,7 +16,7 @@ import {
   takeOverClaim,
   type Claim,
 } from '../src/ledger';
-import { APPLICATION, withClient } from '../src/postgres/connect';
+import { APPLICATION, inTransaction, withClient } from '../src/postgres/connect';
 import { databaseOf } from '../src/postgres/url';
 import { resetProduction } from '../src/reset';
 import type { Settings } from '../src/settings';
@@ -96,6 +97,7 @@ export function productionActivities(settings: Settings) {
           productionUrl: run.url('production'),
           backupUrl: run.url('backup'),
           schemas: run.schemas,
+          mode: run.plan.reset?.mode ?? 'drop',
           manifest,
           run: run.identity,
           lanes: lanes(),
@@ -154,13 +156,30 @@ export function productionActivities(settings: Settings) {
       });
     },
 
-    /** The last act of a run: its shadow goes, then its ledger; another run's are left alone. */
-    async release({ run: ref }: { run: RunRef }): Promise<void> {
+    /**
+     * The last act of a run: its shadow goes, then old objects that were kept, and its ledger; another run's are left alone.
+     * @returns sentences about what went
+     */
+    async release({ run: ref }: { run: RunRef }): Promise<string[]> {
       const run = open(ref);
-      await run.sessions(['production'], async (production) => {
+      return run.sessions(['production'], async (production) => {
         await cleanShadow(run.plan, run.url('shadow'), run.identity.chain);
         const claim = await readClaim(production);
-        if (claim && isSameWorkflow(claim, run.identity)) await removeLedger(production);
+        if (!claim || !isSameWorkflow(claim, run.identity)) return [];
+        return inTransaction(production, async () => {
+          const kept = await keptSchemas(production);
+          if (kept.length > 0 && !claim.liveAt) {
+            throw new KirikaeError(
+              'NeedsOperator',
+              `The old objects still wait in ${kept.map(({ schema }) => schema).join(', ')} and the ledger has no mark "live", so nothing was removed. README, "By hand", has the commands that move them home.`,
+            );
+          }
+          const dropped = await dropKept(production);
+          await removeLedger(production);
+          return dropped.map(
+            (schema) => `The old objects were dropped from production for good (schema ${schema}).`,
+          );
+        });
       });
     },
 

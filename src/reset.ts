@@ -1,4 +1,4 @@
-/** The destructive step: everything compared under lock with the sealed manifest, then dropped, in one transaction. */
+/** The destructive step: everything compared under lock with the sealed manifest, then dropped or set aside, in one transaction. */
 import type { Client } from 'pg';
 import { differences, hashJob, type Manifest } from './backup';
 import { emptySchemas } from './database';
@@ -6,6 +6,7 @@ import { hashTables, type TableHash } from './engine/compare';
 import { readSequences, readTables, type StoredTable } from './engine/tables';
 import { KirikaeError } from './errors';
 import { endOtherSessions } from './fence';
+import { setAside } from './keep';
 import { ownClaim, setMark, type RunIdentity } from './ledger';
 import { inTransaction } from './postgres/connect';
 import { dumpHash, dumpSchema } from './postgres/dump';
@@ -17,6 +18,8 @@ export interface Reset {
   productionUrl: string;
   backupUrl: string;
   schemas: readonly string[];
+  /** What becomes of the old objects until the run ends: dropped at once, or moved into schemas of their own. */
+  mode: 'drop' | 'keep';
   manifest: Manifest;
   run: RunIdentity;
   lanes: number;
@@ -25,7 +28,7 @@ export interface Reset {
 }
 
 /**
- * Drops the managed schemas' content once. A retry that finds the mark `reset` does nothing.
+ * Drops the managed schemas' content, or sets it aside, once. A retry that finds the mark `reset` does nothing.
  * @throws KirikaeError DataDiffer when backup or production isn't what the manifest says (nothing was dropped then)
  */
 export async function resetProduction(reset: Reset): Promise<void> {
@@ -49,7 +52,8 @@ export async function resetProduction(reset: Reset): Promise<void> {
       );
     }
     await setMark(production, 'reset_at');
-    await emptySchemas(production, schemas);
+    if (reset.mode === 'keep') await setAside(production, schemas);
+    else await emptySchemas(production, schemas);
   });
 }
 

@@ -6,6 +6,7 @@ import { hashTables } from './engine/compare';
 import { planParts, type PartPlan, type Phase } from './engine/parts';
 import { readSequences, readTables, writeSequences } from './engine/tables';
 import { KirikaeError } from './errors';
+import { bringHome, keptSchemas } from './keep';
 import { noteStage, ownClaim, stageDone, checkpointDdl, type RunIdentity } from './ledger';
 import { all, inTransaction } from './postgres/connect';
 import { dumpHash, dumpSchema } from './postgres/dump';
@@ -21,7 +22,8 @@ export interface RestoreEnds {
 }
 
 /**
- * Empties the managed schemas, applies the stored definition and plans the copy; once per attempt.
+ * Empties the managed schemas, applies the stored definition and plans the copy; once per attempt. Old objects that were kept
+ * are moved home instead, and nothing is left to copy; an attempt after that finds none and copies.
  * @throws KirikaeError when the ledger has no mark `reset`, or has `live` without an accepted loss: then nothing restores
  */
 export async function beginRestore(ends: RestoreEnds): Promise<PartPlan> {
@@ -34,12 +36,18 @@ export async function beginRestore(ends: RestoreEnds): Promise<PartPlan> {
     const { ddlPre } = await readBackup(backup);
     await inTransaction(production, async () => {
       await mayRestore(ends);
+      if ((await keptSchemas(production)).length > 0) {
+        await bringHome(production, schemas);
+        for (const stage of ['schema', 'home']) await noteStage(production, phase.name, phase.attempt, stage);
+        return;
+      }
       await emptySchemas(production, schemas);
       await applyDdl(production, ddlPre, 'stored schema of the backup');
       await noteStage(production, phase.name, phase.attempt, 'schema');
     });
   }
-  const tables = await readTables(backup, sealed.schemas);
+  const home = await stageDone(production, phase.name, phase.attempt, 'home');
+  const tables = home ? [] : await readTables(backup, sealed.schemas);
   return planParts(production, phase, tables.map(plainCopy), await sameMajor(production, backup));
 }
 
@@ -51,7 +59,9 @@ export async function finishRestore(
   const { production, backup, schemas, phase } = ends;
   await mayRestore(ends);
   const sealed = await sealedManifest(backup);
-  if (!(await stageDone(production, phase.name, phase.attempt, 'keys'))) {
+  // What was moved home has its keys, its sequences and its statistics.
+  const home = await stageDone(production, phase.name, phase.attempt, 'home');
+  if (!home && !(await stageDone(production, phase.name, phase.attempt, 'keys'))) {
     const { ddlPost } = await readBackup(backup);
     await inTransaction(production, async () => {
       await applyDdl(production, ddlPost, 'stored indexes and keys of the backup');
@@ -61,6 +71,7 @@ export async function finishRestore(
     });
   }
   await compareWithManifest(ends, sealed, reading);
+  if (home) return;
   for (const table of await readTables(production, schemas))
     await production.query(`analyze ${qualified(table)}`);
 }

@@ -111,6 +111,12 @@ export const planSettings = z.strictObject({
     .prefault({}),
   schema: schemaSettings,
   mapping: z.string().min(1),
+  reset: z
+    .strictObject({ mode: z.enum(['drop', 'keep']) })
+    .optional()
+    .describe(
+      'drop (default): the old objects go at the reset. keep: they wait in a schema of their own until the run ends',
+    ),
   deploy: z.array(deploySettings).default([]),
   smoke: z.array(smokeSettings).default([]),
   monitor: z.strictObject({ for: duration.default('24h'), every: duration.default('5m') }).prefault({}),
