@@ -1,6 +1,7 @@
 /** Activities on production itself: claim, marks, fence, reset, and leaving nothing behind. */
 import { readBackup, removeBackup } from '../src/backup';
-import { databaseExists } from '../src/database';
+import { isOwnClone } from '../src/clone';
+import { databaseExists, dropDatabase } from '../src/database';
 import { raiseFence, liftFence } from '../src/fence';
 import { KirikaeError } from '../src/errors';
 import { dropKept, keptSchemas } from '../src/keep';
@@ -188,15 +189,24 @@ export function productionActivities(settings: Settings) {
       const run = open(ref);
       const url = run.url('backup');
       if (!(await databaseExists(url, 'backup drop'))) return false;
-      return withClient(url, `${run.label} backup`, async (backup) => {
+      const state = await withClient(url, `${run.label} backup`, async (backup) => {
         const found = await readBackup(backup).catch((error: unknown) => {
           if (error instanceof KirikaeError) return null;
           throw error;
         });
-        if (!found || found.chain !== run.identity.chain) return false;
+        if (!found) {
+          const cloned = run.plan.databases.backup.method === 'clone';
+          return cloned && (await isOwnClone(backup, run.identity, run.url('production')))
+            ? 'clone'
+            : 'other';
+        }
+        if (found.chain !== run.identity.chain) return 'other';
         await removeBackup(url, backup, run.schemas);
-        return true;
+        return 'removed';
       });
+      // A clone whose worker died before it was marked.
+      if (state === 'clone') await dropDatabase(url, 'backup drop');
+      return state !== 'other';
     },
   };
 }

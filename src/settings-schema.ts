@@ -91,7 +91,14 @@ export const planSettings = z.strictObject({
       urlEnv: variable,
       schemas: z.array(z.string().min(1)).min(1).default(['public']),
     }),
-    backup: databaseSettings,
+    backup: databaseSettings.extend({
+      method: z
+        .enum(['copy', 'clone'])
+        .optional()
+        .describe(
+          'copy (default): rows by COPY. clone: CREATE DATABASE … TEMPLATE, on the server of production only',
+        ),
+    }),
     shadow: databaseSettings,
     rehearsal: databaseSettings.optional(),
   }),
