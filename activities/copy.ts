@@ -8,6 +8,7 @@ import {
   readBackup,
   sealBackup,
 } from '../src/backup';
+import { adoptClone, cloneDatabase } from '../src/clone';
 import type { BackupStatus, Dropped, TableReport } from '../src/contract';
 import { copyGroup, type Copied } from '../src/engine/copy';
 import type { Phase } from '../src/engine/parts';
@@ -47,6 +48,7 @@ export function copyActivities(settings: Settings) {
     /** Creates the backup database, its schema and the plan of its parts. */
     async beginBackup({ run: ref }: { run: RunRef }): Promise<GroupPlan> {
       const run = open(ref);
+      if (run.plan.databases.backup.method === 'clone') return clone(run);
       const created = await run.sessions(['production'], async (production) => {
         await ownClaim(production, run.identity);
         return openBackupDatabase(run.url('backup'), production, run.plan.databases.backup.create);
@@ -226,6 +228,20 @@ export function copyActivities(settings: Settings) {
       );
     },
   };
+}
+
+// No session of this run may be in production meanwhile.
+async function clone(run: Run): Promise<GroupPlan> {
+  await run.sessions(['production'], (production) => ownClaim(production, run.identity));
+  await cloneDatabase({
+    productionUrl: run.url('production'),
+    backupUrl: run.url('backup'),
+    label: run.label,
+    signal: cancellation(),
+  });
+  return run.sessions(['production', 'backup'], async (production, backup) =>
+    adoptClone(ends(run, production, backup), run.identity, await ownClaim(production, run.identity)),
+  );
 }
 
 function ends(run: Run, production: Client, backup: Client) {

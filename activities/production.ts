@@ -1,8 +1,10 @@
 /** Activities on production itself: claim, marks, fence, reset, and leaving nothing behind. */
 import { readBackup, removeBackup } from '../src/backup';
-import { databaseExists } from '../src/database';
+import { isOwnClone } from '../src/clone';
+import { databaseExists, dropDatabase } from '../src/database';
 import { raiseFence, liftFence } from '../src/fence';
 import { KirikaeError } from '../src/errors';
+import { dropKept, keptSchemas } from '../src/keep';
 import {
   claimProduction,
   isSameWorkflow,
@@ -15,7 +17,7 @@ import {
   takeOverClaim,
   type Claim,
 } from '../src/ledger';
-import { APPLICATION, withClient } from '../src/postgres/connect';
+import { APPLICATION, inTransaction, withClient } from '../src/postgres/connect';
 import { databaseOf } from '../src/postgres/url';
 import { resetProduction } from '../src/reset';
 import type { Settings } from '../src/settings';
@@ -96,6 +98,7 @@ export function productionActivities(settings: Settings) {
           productionUrl: run.url('production'),
           backupUrl: run.url('backup'),
           schemas: run.schemas,
+          mode: run.plan.reset?.mode ?? 'drop',
           manifest,
           run: run.identity,
           lanes: lanes(),
@@ -154,13 +157,30 @@ export function productionActivities(settings: Settings) {
       });
     },
 
-    /** The last act of a run: its shadow goes, then its ledger; another run's are left alone. */
-    async release({ run: ref }: { run: RunRef }): Promise<void> {
+    /**
+     * The last act of a run: its shadow goes, then old objects that were kept, and its ledger; another run's are left alone.
+     * @returns sentences about what went
+     */
+    async release({ run: ref }: { run: RunRef }): Promise<string[]> {
       const run = open(ref);
-      await run.sessions(['production'], async (production) => {
+      return run.sessions(['production'], async (production) => {
         await cleanShadow(run.plan, run.url('shadow'), run.identity.chain);
         const claim = await readClaim(production);
-        if (claim && isSameWorkflow(claim, run.identity)) await removeLedger(production);
+        if (!claim || !isSameWorkflow(claim, run.identity)) return [];
+        return inTransaction(production, async () => {
+          const kept = await keptSchemas(production);
+          if (kept.length > 0 && !claim.liveAt) {
+            throw new KirikaeError(
+              'NeedsOperator',
+              `The old objects still wait in ${kept.map(({ schema }) => schema).join(', ')} and the ledger has no mark "live", so nothing was removed. README, "By hand", has the commands that move them home.`,
+            );
+          }
+          const dropped = await dropKept(production);
+          await removeLedger(production);
+          return dropped.map(
+            (schema) => `The old objects were dropped from production for good (schema ${schema}).`,
+          );
+        });
       });
     },
 
@@ -169,15 +189,24 @@ export function productionActivities(settings: Settings) {
       const run = open(ref);
       const url = run.url('backup');
       if (!(await databaseExists(url, 'backup drop'))) return false;
-      return withClient(url, `${run.label} backup`, async (backup) => {
+      const state = await withClient(url, `${run.label} backup`, async (backup) => {
         const found = await readBackup(backup).catch((error: unknown) => {
           if (error instanceof KirikaeError) return null;
           throw error;
         });
-        if (!found || found.chain !== run.identity.chain) return false;
+        if (!found) {
+          const cloned = run.plan.databases.backup.method === 'clone';
+          return cloned && (await isOwnClone(backup, run.identity, run.url('production')))
+            ? 'clone'
+            : 'other';
+        }
+        if (found.chain !== run.identity.chain) return 'other';
         await removeBackup(url, backup, run.schemas);
-        return true;
+        return 'removed';
       });
+      // A clone whose worker died before it was marked.
+      if (state === 'clone') await dropDatabase(url, 'backup drop');
+      return state !== 'other';
     },
   };
 }

@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Report } from '../src/contract';
+import { keptSchemas } from '../src/keep';
 import { readClaim } from '../src/ledger';
 import { placeOf } from '../src/postgres/url';
 import { identifier } from '../src/postgres/sql';
@@ -25,7 +26,10 @@ export function reportActivities(settings: Settings) {
     /** The commands that lift page and fence by hand, for a settled run. */
     async handOver({ run: ref }: { run: RunRef }): Promise<string[]> {
       const run = new Run(settings, ref);
-      const claim = await run.sessions(['production'], (production) => readClaim(production));
+      const { claim, kept } = await run.sessions(['production'], async (production) => ({
+        claim: await readClaim(production),
+        kept: await keptSchemas(production),
+      }));
       const { maintenance, databases } = run.plan;
       const database = identifier(decodeURIComponent(new URL(run.url('production')).pathname.slice(1)));
       const variable = databases.production.urlEnv;
@@ -40,6 +44,10 @@ export function reportActivities(settings: Settings) {
         maintenance.kind === 'nginx'
           ? `To take the page down: rm ${path.resolve(run.plan.folder, maintenance.flagFile)}`
           : `To take the page down: ${maintenance.off.join(' ')}`,
+        ...kept.map(
+          ({ home, schema }) =>
+            `The old objects of schema ${home} wait in schema ${schema}: README, "By hand", has the commands that move them home, or remove them.`,
+        ),
         `When production is safe, remove the ledger: psql "$${variable}" -c 'drop schema kirikae cascade'`,
       ];
     },

@@ -82,6 +82,7 @@ export async function resetAndDeploy(bench: Bench): Promise<number> {
           productionUrl: urls.production,
           backupUrl: urls.backup,
           schemas: schemasOf(bench),
+          mode: 'drop',
           manifest,
           run: identity,
           lanes: work.lanes,

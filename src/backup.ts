@@ -90,23 +90,9 @@ export async function beginBackup(
   await mirrorClaim(ends.backup, claim);
   if (!(await stageDone(ends.backup, 'backup', 1, 'schema'))) {
     await prepareLike(ends.backup, { client: ends.production, url: ends.productionUrl }, ends.schemas, false);
-    const version = await majorVersion(ends.backup);
-    const [full, plain] = await Promise.all([
-      dumpSchema(ends.productionUrl, ends.schemas, { owners: true }),
-      dumpSchema(ends.productionUrl, ends.schemas, { owners: false }),
-    ]);
-    const productionVersion = await majorVersion(ends.production);
-    await ends.backup.query(
-      `update kirikae.backup set ddl_pre = $1, ddl_post = $2, ddl_hash = $3, ddl_post_plain = $4`,
-      [
-        dumpSql(full, full.pre, productionVersion),
-        dumpSql(full, full.post, productionVersion),
-        dumpHash(full),
-        dumpSql(plain, plain.post.filter(servesReading), version),
-      ],
-    );
+    const plain = await storeDefinition(ends);
     await inTransaction(ends.backup, async () => {
-      await applyDdl(ends.backup, dumpSql(plain, plain.pre, version), "production's schema");
+      await applyDdl(ends.backup, plain, "production's schema");
       await noteStage(ends.backup, 'backup', 1, 'schema');
     });
   }
@@ -117,6 +103,26 @@ export async function beginBackup(
     tables.map(plainCopy),
     await sameMajor(ends.production, ends.backup),
   );
+}
+
+/** Stores production's definition in the backup, so that it alone restores. @returns what makes its tables, without owners */
+export async function storeDefinition(ends: Ends): Promise<string> {
+  const version = await majorVersion(ends.backup);
+  const [full, plain] = await Promise.all([
+    dumpSchema(ends.productionUrl, ends.schemas, { owners: true }),
+    dumpSchema(ends.productionUrl, ends.schemas, { owners: false }),
+  ]);
+  const productionVersion = await majorVersion(ends.production);
+  await ends.backup.query(
+    `update kirikae.backup set ddl_pre = $1, ddl_post = $2, ddl_hash = $3, ddl_post_plain = $4`,
+    [
+      dumpSql(full, full.pre, productionVersion),
+      dumpSql(full, full.post, productionVersion),
+      dumpHash(full),
+      dumpSql(plain, plain.post.filter(servesReading), version),
+    ],
+  );
+  return dumpSql(plain, plain.pre, version);
 }
 
 // The backup is only read. Its row security could hide rows from their reader, and policies name roles that its server may lack.
@@ -281,10 +287,11 @@ export function foreignBackup(backup: Backup, url: string): string {
   return `The backup database ${placeOf(url)} holds the ${state} backup of another run (workflow "${backup.workflowId}"), which is never overwritten. If it isn't needed any more, remove it: ${dropCommand(url)}`;
 }
 
-async function markBackup(ends: Ends, run: RunIdentity, created: boolean): Promise<void> {
+/** Marks the database as this run's backup. @param own it is known to be, whatever it holds */
+export async function markBackup(ends: Ends, run: RunIdentity, created: boolean, own = false): Promise<void> {
   // Preflight looked too, but hours may lie between: what somebody put there since is neither mixed with nor removed.
   const found = await describeScratch(ends.backup);
-  if (found.kind === 'foreign') {
+  if (found.kind === 'foreign' && !own) {
     throw new KirikaeError(
       'StepFailed',
       `The backup database ${placeOf(ends.backupUrl)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database, or remove this one: ${dropCommand(ends.backupUrl)}`,

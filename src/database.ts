@@ -83,8 +83,8 @@ export async function prepareLike(
   return notes;
 }
 
-// Catalogues whose objects live in a schema; pg_identify_object names each as DROP wants it.
-const catalogues = `
+/** Catalogues whose objects live in the schemas `:ns`; pg_identify_object names each as DROP and ALTER want it. */
+export const schemaCatalogues = `
   select 'pg_class'::regclass::oid as classid, oid as objid, 1 as rank from pg_class
     where relnamespace = any(:ns) and relkind in ('r', 'p', 'v', 'm', 'S', 'f')
   union all select 'pg_proc'::regclass, oid, 2 from pg_proc where pronamespace = any(:ns)
@@ -101,14 +101,17 @@ const catalogues = `
   union all select 'pg_ts_parser'::regclass, oid, 9 from pg_ts_parser where prsnamespace = any(:ns)
   union all select 'pg_statistic_ext'::regclass, oid, 9 from pg_statistic_ext where stxnamespace = any(:ns)`;
 
-/** Objects of the schemas that a drop has to name: neither an extension's nor part of another object. */
+/**
+ * Objects of the schemas that a drop has to name: neither an extension's nor part of another object. (A partition key's column
+ * hangs on its own table, which is no reason to leave that table out.)
+ */
 export async function listObjects(
   client: Client,
   schemas: readonly string[],
 ): Promise<{ type: string; identity: string }[]> {
   return all<{ type: string; identity: string }>(
     client,
-    `with objects as (${catalogues.replaceAll(':ns', `(select array_agg(oid) from pg_namespace where nspname = any($1))::oid[]`)})
+    `with objects as (${schemaCatalogues.replaceAll(':ns', `(select array_agg(oid) from pg_namespace where nspname = any($1))::oid[]`)})
      select case i.type when 'statistics object' then 'statistics' else i.type end as type, i.identity from objects o, pg_identify_object(o.classid, o.objid, 0) i
      where not exists (select from pg_depend d where d.classid = o.classid and d.objid = o.objid and d.deptype in ('e', 'i')
        -- a partitioned table depends on its own key that way

@@ -1,4 +1,4 @@
-/** The destructive step: everything compared under lock with the sealed manifest, then dropped, in one transaction. */
+/** The destructive step: everything compared under lock with the sealed manifest, then dropped or set aside, in one transaction. */
 import type { Client } from 'pg';
 import type { Manifest } from './backup';
 import { emptySchemas } from './database';
@@ -13,6 +13,7 @@ import {
 import { readSequences, readTables, type StoredTable } from './engine/tables';
 import { KirikaeError } from './errors';
 import { endOtherSessions } from './fence';
+import { setAside } from './keep';
 import { ownClaim, setMark, type RunIdentity } from './ledger';
 import { inTransaction } from './postgres/connect';
 import { dumpHash, dumpSchema } from './postgres/dump';
@@ -24,6 +25,8 @@ export interface Reset {
   productionUrl: string;
   backupUrl: string;
   schemas: readonly string[];
+  /** What becomes of the old objects until the run ends: dropped at once, or moved into schemas of their own. */
+  mode: 'drop' | 'keep';
   manifest: Manifest;
   run: RunIdentity;
   lanes: number;
@@ -32,7 +35,7 @@ export interface Reset {
 }
 
 /**
- * Drops the managed schemas' content once. A retry that finds the mark `reset` does nothing.
+ * Drops the managed schemas' content, or sets it aside, once. A retry that finds the mark `reset` does nothing.
  * @throws KirikaeError DataDiffer when backup or production isn't what the manifest says (nothing was dropped then)
  */
 export async function resetProduction(reset: Reset): Promise<void> {
@@ -56,7 +59,8 @@ export async function resetProduction(reset: Reset): Promise<void> {
       );
     }
     await setMark(production, 'reset_at');
-    await emptySchemas(production, schemas);
+    if (reset.mode === 'keep') await setAside(production, schemas);
+    else await emptySchemas(production, schemas);
   });
 }
 

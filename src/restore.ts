@@ -8,6 +8,7 @@ import { describeDifferences, hashJob, maxProblems, narrowStored } from './engin
 import { planParts, type PartPlan, type Phase } from './engine/parts';
 import { readSequences, readTables, writeSequences } from './engine/tables';
 import { KirikaeError } from './errors';
+import { bringHome, keptSchemas } from './keep';
 import { noteStage, ownClaim, stageDone, checkpointDdl, type RunIdentity } from './ledger';
 import { inTransaction } from './postgres/connect';
 import { dumpHash, dumpSchema } from './postgres/dump';
@@ -26,7 +27,8 @@ export interface RestoreEnds {
 }
 
 /**
- * Empties the managed schemas, applies the stored definition and plans the copy; once per attempt.
+ * Empties the managed schemas, applies the stored definition and plans the copy; once per attempt. Old objects that were kept
+ * are moved home instead, and nothing is left to copy; an attempt after that finds none and copies.
  * @throws KirikaeError when the ledger has no mark `reset`, or has `live` without an accepted loss: then nothing restores
  */
 export async function beginRestore(ends: RestoreEnds): Promise<PartPlan> {
@@ -39,6 +41,11 @@ export async function beginRestore(ends: RestoreEnds): Promise<PartPlan> {
     const { ddlPre } = await readBackup(backup);
     await inTransaction(production, async () => {
       await mayRestore(ends);
+      if ((await keptSchemas(production)).length > 0) {
+        await bringHome(production, schemas);
+        for (const stage of ['schema', 'home']) await noteStage(production, phase.name, phase.attempt, stage);
+        return;
+      }
       await emptySchemas(production, schemas);
       await withoutDefaultPrivileges(production, () =>
         applyDdl(production, ddlPre, 'stored schema of the backup'),
@@ -46,7 +53,8 @@ export async function beginRestore(ends: RestoreEnds): Promise<PartPlan> {
       await noteStage(production, phase.name, phase.attempt, 'schema');
     });
   }
-  const tables = await readTables(backup, sealed.schemas);
+  const home = await stageDone(production, phase.name, phase.attempt, 'home');
+  const tables = home ? [] : await readTables(backup, sealed.schemas);
   return planParts(production, phase, tables.map(plainCopy), await sameMajor(production, backup));
 }
 
@@ -58,7 +66,9 @@ export async function finishRestore(
   const { production, backup, schemas, phase } = ends;
   await mayRestore(ends);
   const sealed = await sealedManifest(backup);
-  if (!(await stageDone(production, phase.name, phase.attempt, 'keys'))) {
+  // What was moved home has its keys, its sequences and its statistics.
+  const home = await stageDone(production, phase.name, phase.attempt, 'home');
+  if (!home && !(await stageDone(production, phase.name, phase.attempt, 'keys'))) {
     const { ddlPost } = await readBackup(backup);
     await applyPostData({
       ...work,
@@ -77,7 +87,7 @@ export async function finishRestore(
     });
   }
   await compareWithManifest(ends, sealed, work);
-  await analyzeTables(production, schemas, { ...work, url: ends.productionUrl });
+  if (!home) await analyzeTables(production, schemas, { ...work, url: ends.productionUrl });
 }
 
 async function compareWithManifest(

@@ -91,7 +91,14 @@ export const planSettings = z.strictObject({
       urlEnv: variable,
       schemas: z.array(z.string().min(1)).min(1).default(['public']),
     }),
-    backup: databaseSettings,
+    backup: databaseSettings.extend({
+      method: z
+        .enum(['copy', 'clone'])
+        .optional()
+        .describe(
+          'copy (default): rows by COPY. clone: CREATE DATABASE … TEMPLATE, on the server of production only',
+        ),
+    }),
     shadow: databaseSettings,
     rehearsal: databaseSettings.optional(),
   }),
@@ -111,6 +118,12 @@ export const planSettings = z.strictObject({
     .prefault({}),
   schema: schemaSettings,
   mapping: z.string().min(1),
+  reset: z
+    .strictObject({ mode: z.enum(['drop', 'keep']) })
+    .optional()
+    .describe(
+      'drop (default): the old objects go at the reset. keep: they wait in a schema of their own until the run ends',
+    ),
   deploy: z.array(deploySettings).default([]),
   smoke: z.array(smokeSettings).default([]),
   monitor: z.strictObject({ for: duration.default('24h'), every: duration.default('5m') }).prefault({}),

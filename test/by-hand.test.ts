@@ -137,8 +137,24 @@ test('between verify and live, production is restored over the new one, and what
   expect(await readOnlyDefault()).toBe('off');
 });
 
-test('after live, the new production stays and only what the run left is removed', async () => {
+test('between migrate and live, old objects that were kept are moved home', async () => {
   await layOut((plan) => {
+    plan.reset = { mode: 'keep' };
+    plan.smoke = [{ name: 'Somebody looked', kind: 'manual' }];
+  });
+  const before = await everything();
+  await terminateWhen(async (handle) => {
+    await approve(handle);
+    await untilStatus(handle, (s) => s.step === 'smoke' && s.waitingFor !== null);
+  });
+  runByHand('prepare', 'page on', 'fence', 'move home', 'check', 'lift the fence', 'page off, ledger away');
+  expect(await everything()).toEqual(before);
+  expect(await oldSchemas()).toEqual([]);
+});
+
+test.each(['drop', 'keep'])('after live, only what the run left is removed (reset.mode %s)', async (mode) => {
+  await layOut((plan) => {
+    plan.reset = { mode };
     plan.monitor = { for: '1h', every: '1h' };
   });
   await terminateWhen(async (handle) => {
@@ -147,8 +163,11 @@ test('after live, the new production stays and only what the run left is removed
   });
   const live = await everything();
   expect(live.ledger).toBe(true);
-  runByHand('prepare', 'lift the fence', 'page off, ledger away');
+  runByHand('prepare', 'lift the fence');
+  if (mode === 'keep') runByHand('prepare', 'old objects away');
+  runByHand('prepare', 'page off, ledger away');
   expect(await everything()).toEqual({ ...live, ledger: false });
+  expect(await oldSchemas()).toEqual([]);
   expect(existsSync(migration.flagFile)).toBe(false);
 });
 
@@ -256,6 +275,14 @@ async function everything() {
       ledger: rows[0]?.ledger,
     };
   });
+}
+
+async function oldSchemas(): Promise<unknown[]> {
+  const sql = `select nspname from pg_namespace where nspname like 'kirikae%'`;
+  return withDatabase(
+    migration.urls.production,
+    async (client) => (await client.query<{ nspname: string }>(sql)).rows,
+  );
 }
 
 async function setReadOnlyDefault(value: string): Promise<void> {

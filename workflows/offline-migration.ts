@@ -128,7 +128,11 @@ async function leavePath(run: Run, error: unknown): Promise<Status> {
 /** Ends the run: nothing of it stays in production, the report is written, the workflow closes as the outcome says. */
 async function close(run: Run, outcome: Outcome, why?: string): Promise<Status> {
   if (outcome === 'migrated') {
-    await run.insist('Removing shadow and ledger', () => database.release({ run: run.ref(true) }));
+    const removed = await run.insist('Removing shadow and ledger', () =>
+      database.release({ run: run.ref(true) }),
+    );
+    // Older histories have no such sentences.
+    for (const sentence of (removed as string[] | null | undefined) ?? []) run.note(sentence);
   }
   if (why !== undefined && outcome !== 'refused') run.note(why);
   for (const step of run.steps) {

@@ -48,7 +48,12 @@ export async function openDatabases(plan: Plan, urls: Urls, findings: string[]):
   if (findings.length > 0) return null;
   const production = await openOne(urls.production, 'production', findings);
   if (!production) return null;
-  const backup = await openScratch(plan.databases.backup.create, urls.backup, 'backup', findings);
+  const backup = await openScratch(
+    plan.databases.backup.create || plan.databases.backup.method === 'clone',
+    urls.backup,
+    'backup',
+    findings,
+  );
   const shadow = await openScratch(plan.databases.shadow.create, urls.shadow, 'shadow', findings);
   return { production, backup, shadow };
 }

@@ -15,8 +15,10 @@ import { runSchemaStep } from '../schema-step';
 import type { Plan } from '../settings';
 import { cleanShadow, prepareShadow } from '../shadow';
 import { findLockShortage, findMissingPrivileges, findSubscriptions, findUncarriable } from './carry';
+import { cloneNote, findCloneObstacles } from './clone';
 import { closeDatabases, compareDatabases, openDatabases, type Opened, type Urls } from './connections';
 import { checkHost } from './host';
+import { findUnmovable } from './keep';
 import { findOversizedRows } from './oversized';
 
 export { checkHost };
@@ -77,12 +79,23 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
       ...(await findMissingPrivileges(production, schemas)),
       ...(await findLockShortage(production, schemas)),
     );
+    const clones = plan.databases.backup.method === 'clone';
+    if (clones) result.findings.push(...(await findCloneObstacles(production, opened.backup, urls)));
+    const keeps = plan.reset?.mode === 'keep';
+    if (keeps) result.findings.push(...(await findUnmovable(production, schemas)));
     const tables = await readTables(production, schemas);
     result.rows = tables.reduce((sum, table) => sum + table.estimatedRows, 0);
     result.bytes = tables.reduce((sum, table) => sum + table.bytes, 0);
     result.notes.push(
-      `The backup will need about ${Math.ceil((result.bytes * 1.5) / 1_000_000)} MB, indexes included, on its server; its free space can't be read from here.`,
+      clones
+        ? await cloneNote(production)
+        : `The backup will need about ${Math.ceil((result.bytes * 1.5) / 1_000_000)} MB, indexes included, on its server; its free space can't be read from here.`,
     );
+    if (keeps) {
+      result.notes.push(
+        `Production keeps its old objects beside the new ones until the run ends (reset.mode: keep), so its server needs about ${Math.ceil((result.bytes * 1.5) / 1_000_000)} MB more as well.`,
+      );
+    }
     const blocking = result.findings.length > 0;
     if (blocking) return result;
     result.catalogue = dumpHash(await dumpSchema(urls.production, schemas, { owners: true }));

@@ -121,7 +121,7 @@ function stubActivities(stubs: Stubs): Activities {
     acceptLoss: () => did('acceptLoss'),
     takeStock: () => did('takeStock').then(() => ({ ...ledger })),
     countLateWrites: () => did('countLateWrites').then(() => []),
-    release: () => did('release', () => (ledger.claimed = false)),
+    release: () => did('release', () => (ledger.claimed = false)).then(() => []),
     dropBackup: () => did('dropBackup').then(() => true),
     beginBackup: () => did('beginBackup').then(() => groups),
     copyGroup: ({ phase }) => did(`copyGroup ${phase.name}`).then(() => ({ rows: 5, bytes: 100 })),

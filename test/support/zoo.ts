@@ -160,7 +160,13 @@ export class ZooRun {
     await this.onBoth(async (production, backup) => {
       const { manifest } = await readBackup(backup);
       if (!manifest) throw new Error('The backup is not sealed.');
-      await resetProduction({ ...this.ends(production, backup), manifest, run: zooRun, ...reading() });
+      await resetProduction({
+        ...this.ends(production, backup),
+        mode: 'drop',
+        manifest,
+        run: zooRun,
+        ...reading(),
+      });
     });
   }
 

@@ -1,0 +1,227 @@
+/** `backup.method: clone`: production's files copied by the server, verified and sealed as ever, also when the worker dies. */
+import { existsSync } from 'node:fs';
+import { Client } from 'pg';
+import { hasDatabase, leftovers, stateOf } from './support/database-state';
+import { testPostgres } from './support/environment';
+import { changePlan, onServer } from './support/gated-migration';
+import {
+  approve,
+  layOutMigration,
+  startRun,
+  until,
+  untilStatus,
+  withDatabase,
+  withWorker,
+  type Migration,
+} from './support/migration';
+import { pointTo, refusalOf } from './support/preflight';
+import { checkTumikiMigration } from './support/tumiki-checker';
+import {
+  endOf,
+  expectAsBefore,
+  expectRolledBack,
+  openScene,
+  runToEnd,
+  schemaWith,
+  type Scene,
+} from './support/way-back';
+import { startWorkerProcess } from './support/worker-process';
+
+let scene: Scene;
+let migration: Migration;
+
+beforeAll(async () => {
+  scene = await openScene('clone');
+});
+afterAll(() => scene.close());
+afterEach(() => migration.drop());
+
+const clone = (plan: Record<string, unknown>) => {
+  const { backup } = plan.databases as { backup: Record<string, unknown> };
+  backup.method = 'clone';
+  delete backup.create;
+};
+const backupName = () => `${migration.production.name}_backup`;
+
+test('ends as migrated with every row right, from a backup that was cloned although clients kept coming back', async () => {
+  migration = await layOutMigration(scene.template, clone);
+  const clients = keepConnecting(migration.production.url);
+  let indexes: unknown;
+  const ending = await runToEnd(scene, migration, async (handle) => {
+    await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
+    indexes = await countIndexes(migration.urls.backup);
+    expect(await clients.stop()).toBeGreaterThan(0);
+    await approve(handle);
+  });
+  expect(ending).toMatchObject({ closed: 'COMPLETED', status: { outcome: 'migrated' } });
+  expect(Number(indexes)).toBeGreaterThan(20);
+  expect(await leftovers(migration)).toEqual([]);
+  await withDatabase(migration.urls.backup, (before) =>
+    withDatabase(migration.production.url, async (after) => {
+      const { rowsJudged, problems } = await checkTumikiMigration(before, after);
+      expect(rowsJudged).toBeGreaterThan(0);
+      expect(problems).toEqual([]);
+      const { rows } = await before.query(
+        `select plan, created_database, sealed_at is not null as sealed from kirikae.backup`,
+      );
+      expect(rows).toEqual([{ plan: 'tumiki', created_database: true, sealed: true }]);
+    }),
+  );
+});
+
+test.each(['drop', 'keep'])('is restored from when a later step fails (reset.mode %s)', async (mode) => {
+  migration = await layOutMigration(scene.template, (plan) => {
+    clone(plan);
+    plan.reset = { mode };
+  });
+  const dir = schemaWith(
+    migration,
+    'alter table "McpServerRequestLog" add constraint log_of_a_user foreign key ("method") references "User" ("id")',
+  );
+  changePlan(migration, (plan) => (plan.schema = { kind: 'sql', dir }));
+  const before = await stateOf(migration.production.url);
+  const ending = await runToEnd(scene, migration, approve);
+  await expectRolledBack(migration, ending, { before, step: 'migrate', because: /log_of_a_user/ });
+  expect(await hasDatabase(backupName())).toBe(true);
+});
+
+test('is restored from when a smoke check fails', async () => {
+  migration = await layOutMigration(scene.template, (plan) => {
+    clone(plan);
+    plan.rollbackSmoke = [];
+  });
+  migration.health.status = 500;
+  const before = await stateOf(migration.production.url);
+  const ending = await runToEnd(scene, migration, approve);
+  await expectRolledBack(migration, ending, { before, step: 'smoke', because: /"API answers" fails/ });
+});
+
+test('is removed when the reset is rejected', async () => {
+  migration = await layOutMigration(scene.template, clone);
+  const before = await stateOf(migration.production.url);
+  const ending = await runToEnd(scene, migration, async (handle) => {
+    const { backup } = await untilStatus(handle, (s) => s.step === 'approval' && s.waitingFor !== null);
+    await handle.executeUpdate('reject', { args: [{ by: 'bob', fingerprint: backup?.fingerprint }] });
+  });
+  expect(ending.status.outcome).toBe('rejected');
+  await expectAsBefore(migration, before);
+  expect(await hasDatabase(backupName())).toBe(false);
+});
+
+test('a worker killed in the middle of the clone is replaced, and production lets everybody in at the end', async () => {
+  migration = await layOutMigration(scene.template, clone);
+  const door = await holdClones();
+  const first = await startWorkerProcess(migration, scene.namespace);
+  const handle = await startRun(scene.client);
+  await until(() => door.reached(backupName()));
+  await first.kill();
+  await door.open();
+  await withWorker(migration, scene.namespace, async () => {
+    await approve(handle);
+    expect((await endOf(handle)).status.outcome).toBe('migrated');
+  });
+  expect(await leftovers(migration)).toEqual([]);
+  expect(await databaseDoor()).toEqual([{ datallowconn: true, datconnlimit: -1 }]);
+});
+
+test('a run cancelled in the middle of the clone leaves production as it was and no clone', async () => {
+  migration = await layOutMigration(scene.template, clone);
+  const before = await stateOf(migration.production.url);
+  const door = await holdClones();
+  const ending = await runToEnd(scene, migration, async (handle) => {
+    await until(() => door.reached(backupName()));
+    await handle.cancel();
+    await untilStatus(handle, ({ nextAction }) => /the way back runs by itself/.test(nextAction ?? ''));
+    await door.open();
+  });
+  expect(ending.status.outcome).toBe('cancelled');
+  await expectAsBefore(migration, before);
+  expect(await hasDatabase(backupName())).toBe(false);
+  expect(existsSync(migration.flagFile)).toBe(false);
+  expect(await databaseDoor()).toEqual([{ datallowconn: true, datconnlimit: -1 }]);
+});
+
+test('is refused where the backup database is there already', async () => {
+  migration = await layOutMigration(scene.template, clone);
+  await onServer(`create database "${backupName()}" template template0`);
+  expect(await refusalOf(migration)).toMatch(
+    /is there already, and a clone is always made anew\. Remove it: dropdb .*_backup; or set databases\.backup\.method to copy\./,
+  );
+});
+
+test('is refused where the backup would be made by a user that may not', async () => {
+  migration = await layOutMigration(scene.template, clone);
+  const role = `cloner_${Date.now()}`;
+  await onServer(`create role ${role} login createdb password 'secret of a test'`);
+  const url = new URL(migration.urls.backup);
+  url.username = role;
+  url.password = 'secret of a test';
+  try {
+    pointTo(migration, 'backup', url.toString());
+    expect(await refusalOf(migration)).toMatch(
+      new RegExp(`The backup's user ${role} may not clone production, which belongs to postgres\\.`),
+    );
+  } finally {
+    await onServer(`drop role ${role}`);
+  }
+});
+
+/** Connects again and again, as a pool does that lost its sessions. @returns `stop` counts the sessions that were ended */
+function keepConnecting(url: string): { stop: () => Promise<number> } {
+  let stopped = false;
+  let ended = 0;
+  const loop = async () => {
+    while (!stopped) {
+      const client = new Client({ connectionString: url });
+      const lost = new Promise<void>((resolve) => client.on('error', () => resolve()));
+      try {
+        await client.connect();
+        await Promise.race([lost.then(() => (ended += 1)), until(() => Promise.resolve(stopped))]);
+      } catch {
+        ended += 1;
+      }
+      await client.end().catch(() => undefined);
+    }
+  };
+  const loops = [loop(), loop(), loop()];
+  return {
+    stop: async () => {
+      stopped = true;
+      await Promise.all(loops);
+      return ended;
+    },
+  };
+}
+
+/** Stops a CREATE DATABASE from production at its template's door, by the lock of a comment that is never made. */
+async function holdClones() {
+  const { name: production } = migration.production;
+  const client = new Client({ connectionString: testPostgres().url('postgres') });
+  await client.connect();
+  await client.query(`begin; comment on database "${production}" is 'held'`);
+  return {
+    // By a session of its own: within a transaction pg_stat_activity stands still.
+    reached: async (name: string) => {
+      const sql = `select 1 from pg_stat_activity a join pg_locks l using (pid)
+        where query like $1 and l.classid = 'pg_database'::regclass and not granted`;
+      return withDatabase(testPostgres().url('postgres'), async (look) => {
+        return (await look.query(sql, [`create database "${name}"%`])).rows.length > 0;
+      });
+    },
+    open: () => client.end(),
+  };
+}
+
+async function databaseDoor(): Promise<unknown[]> {
+  return withDatabase(testPostgres().url('postgres'), async (client) => {
+    const sql = 'select datallowconn, datconnlimit from pg_database where datname = $1';
+    return (await client.query<Record<string, unknown>>(sql, [migration.production.name])).rows;
+  });
+}
+
+async function countIndexes(url: string): Promise<string | undefined> {
+  return withDatabase(url, async (client) => {
+    const sql = `select count(*) as n from pg_index i join pg_class c on c.oid = i.indrelid where c.relnamespace = 'public'::regnamespace`;
+    return (await client.query<{ n: string }>(sql)).rows[0]?.n;
+  });
+}
