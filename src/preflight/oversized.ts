@@ -1,5 +1,6 @@
 /** Preflight of single rows: PostgreSQL can't send one that is larger than a gigabyte, whatever the table's size. */
 import type { Client } from 'pg';
+import { codeOf } from '../errors';
 import { isPortableBinary } from '../engine/row-hash';
 import { readCatalog, type Column, type Table } from '../postgres/catalog';
 import { one } from '../postgres/connect';
@@ -32,7 +33,11 @@ export async function findOversizedRows(
     const { rows } = await one<{ rows: string }>(
       production,
       `select count(*) as rows from only ${qualified(table)} t where ${rowBytes(table, isBinary)} > ${limitBytes}`,
-    );
+    ).catch((error: unknown) => {
+      // A table that may not be read is a finding of its own.
+      if (codeOf(error) !== '42501') throw error;
+      return { rows: '0' };
+    });
     if (rows === '0') continue;
     findings.push(
       `Table ${readable(table)} has ${rows} ${rows === '1' ? 'row' : 'rows'} of more than ${Math.floor(limitBytes / 1_000_000)} MB in COPY's ${isBinary ? 'binary' : 'text'} form, which PostgreSQL can't send. Split ${rows === '1' ? 'its' : 'their'} content over several rows, or move it out, before the run.`,
