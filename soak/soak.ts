@@ -2,6 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Client as TemporalClient, WorkflowHandle } from '@temporalio/client';
 import { TASK_QUEUE, type Status } from '../src/contract';
+import { sentence } from '../src/errors';
 import { chooseFaults, Injector, type Fault } from './faults';
 import { judgeMigrated, judgeRestored, portray, type Portrait, type Verdict } from './judge';
 import { seededRandom, type Random } from './random';
@@ -32,8 +33,12 @@ export async function soak(stage: Stage, client: TemporalClient, options: SoakOp
     const plan = choosePlan(random, result.runs);
     const faults = chooseRun(random, plan).slice(0, options.kills - result.kills);
     const startedAtMs = Date.now();
-    const run = await runOnce(stage, client, plan, faults);
     result.runs += 1;
+    const run = await runOnce(stage, client, plan, faults).catch((error: unknown) => sentence(error));
+    if (typeof run === 'string') {
+      result.problems.push(`run ${result.runs}: ${run}`);
+      return result;
+    }
     result.kills += run.fired.length;
     result.rowsJudged += run.rowsJudged;
     result.problems.push(...run.problems.map((problem) => `run ${result.runs}: ${problem}`));

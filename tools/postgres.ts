@@ -102,6 +102,10 @@ const defaultSettings = {
   unix_socket_directories: '',
 };
 
+// What a crash leaves behind for a moment. The port is the cluster's own, once it has one: who holds it is waited for.
+const passes = /pre-existing shared memory|lock file .* already exists/;
+const passesOnRestart = new RegExp(`${passes.source}|could not create any TCP/IP sockets`);
+
 async function serve(
   cluster: Cluster,
   place: { bin: string; home: string; guard: Guard },
@@ -109,7 +113,7 @@ async function serve(
   let child: ChildProcess | undefined;
   const start = async () => {
     if (child) return;
-    child = await launch(cluster, place.guard);
+    child = await launch(cluster, place.guard, passesOnRestart);
   };
   const end = async (signal: NodeJS.Signals) => {
     if (child) await endChild(child, signal);
@@ -119,7 +123,7 @@ async function serve(
   for (let attempt = 1; !child; attempt++) {
     cluster.port = await freePort();
     try {
-      await start();
+      child = await launch(cluster, place.guard, passes);
     } catch (error) {
       if (attempt === 3 || !/could not create any TCP\/IP sockets/.test(sentence(error))) throw error;
     }
@@ -143,8 +147,9 @@ async function serve(
   };
 }
 
-// After a crash the old backends need a moment to notice, and the server refuses to start until they have gone.
-async function launch(cluster: Cluster, guard: Guard): Promise<ChildProcess> {
+// After a crash the old backends need a moment to notice, and the server refuses to start until they have gone: what
+// `passing` matches is waited for.
+async function launch(cluster: Cluster, guard: Guard, passing: RegExp): Promise<ChildProcess> {
   const deadlineMs = Date.now() + startTimeoutMs;
   for (;;) {
     const child = spawnServer(cluster);
@@ -152,8 +157,7 @@ async function launch(cluster: Cluster, guard: Guard): Promise<ChildProcess> {
     const problem = await waitUntilReady(cluster, child, deadlineMs);
     if (problem === undefined) return child;
     await endChild(child, 'SIGQUIT');
-    const passes = /pre-existing shared memory|lock file .* already exists/.test(problem);
-    if (!passes || Date.now() > deadlineMs)
+    if (!passing.test(problem) || Date.now() > deadlineMs)
       throw new Error(`PostgreSQL did not start. Its log ends: ${problem}`);
     await wait(200);
   }
