@@ -1,4 +1,5 @@
 /** Indexes, keys, triggers and the like after the rows: several at once, each with its checkpoint. */
+import { EventEmitter, once } from 'node:events';
 import type { Client } from 'pg';
 import { applyDdl } from './database';
 import type { Phase } from './engine/parts';
@@ -37,8 +38,11 @@ interface Step {
   kind: 'key' | 'index' | 'unchecked key' | 'check' | 'rest';
   name: string;
   sql: string;
-  /** Size of the table it is built on. */
+  /** The table it is built on, quoted, and its size; '' and 0 for what has none. */
+  table: string;
   bytes: number;
+  /** What must be done before: a key shuts out everything else that is built on its table. */
+  after?: Step;
 }
 
 const buildsOn =
@@ -57,8 +61,7 @@ export async function applyPostData(post: PostData): Promise<void> {
   const done = await stagesOf(post);
   const open = (kind: Step['kind']) => steps.filter((step) => step.kind === kind && !done.has(step.name));
   const sqlOf = (list: readonly Step[]) => [prelude, ...list.map((step) => step.sql)].join('\n');
-  await inSessions(post, prelude, open('key'));
-  await inSessions(post, prelude, open('index'));
+  await inSessions(post, prelude, oneKeyAtATime([...open('key'), ...open('index')]));
   const unchecked = open('unchecked key');
   await inTransaction(post.client, async () => {
     await applyDdl(post.client, sqlOf(unchecked), post.what);
@@ -82,22 +85,34 @@ async function planSteps(post: PostData): Promise<{ prelude: string; steps: Step
   const steps = entries.map((entry): Step => {
     const name = `post ${entry.type} ${entry.schema}.${entry.name}`;
     // An index of a materialized view that is itself made after the rows waits for it.
-    const bytes = sizes.get(buildsOn.exec(entry.sql)?.[1] ?? '');
-    if (bytes !== undefined && entry.type === 'CONSTRAINT')
-      return { kind: 'key', name, sql: entry.sql, bytes };
-    if (bytes !== undefined && entry.type === 'INDEX') return { kind: 'index', name, sql: entry.sql, bytes };
+    const [, builtOn = ''] = buildsOn.exec(entry.sql) ?? [];
+    const bytes = sizes.get(builtOn);
+    const base = { name, sql: entry.sql, table: builtOn, bytes: bytes ?? 0 };
+    if (bytes !== undefined && entry.type === 'CONSTRAINT') return { ...base, kind: 'key' };
+    if (bytes !== undefined && entry.type === 'INDEX') return { ...base, kind: 'index' };
     const [, table, constraint] = (entry.type === 'FK CONSTRAINT' && foreignKey.exec(entry.sql)) || [];
-    if (!table || !constraint) return { kind: 'rest', name, sql: entry.sql, bytes: 0 };
+    if (!table || !constraint) return { ...base, kind: 'rest' };
     // Validating locks the table against validating another of its keys: they go one after the other.
-    const check = checks.get(table) ?? { kind: 'check', name: 'validate', sql: '', bytes: bytes ?? 0 };
+    const check = checks.get(table) ?? { ...base, kind: 'check', name: 'validate', sql: '' };
     check.name += ` ${table} ${constraint}`;
     check.sql += `alter table only ${table} validate constraint ${constraint};\n`;
     checks.set(table, check);
-    return { kind: 'unchecked key', name, sql: `${entry.sql.slice(0, -1)} NOT VALID;`, bytes: 0 };
+    return { ...base, kind: 'unchecked key', sql: `${entry.sql.slice(0, -1)} NOT VALID;` };
   });
   steps.push(...checks.values());
-  const largestFirst = steps.filter((step) => step.bytes > 0).sort((a, b) => b.bytes - a.bytes);
-  return { prelude, steps: [...largestFirst, ...steps.filter((step) => step.bytes === 0)] };
+  const inOrder = steps.filter(({ kind }) => kind === 'rest' || kind === 'unchecked key');
+  const largestFirst = steps.filter((step) => !inOrder.includes(step)).sort((a, b) => b.bytes - a.bytes);
+  return { prelude, steps: [...largestFirst, ...inOrder] };
+}
+
+// A table's keys come one after the other, then its indexes; tables don't wait for each other.
+function oneKeyAtATime(keysThenIndexes: Step[]): Step[] {
+  const lastKeys = new Map<string, Step>();
+  for (const step of keysThenIndexes) {
+    step.after = lastKeys.get(step.table);
+    if (step.kind === 'key') lastKeys.set(step.table, step);
+  }
+  return keysThenIndexes.sort((a, b) => b.bytes - a.bytes);
 }
 
 /**
@@ -118,21 +133,33 @@ export async function analyzeTables(
 }
 
 async function inSessions(post: PostData, prelude: string, steps: readonly Step[]): Promise<void> {
-  await eachInSession(post, steps, (client, step) =>
+  const apply = (client: Client, step: Step) =>
     inTransaction(client, async () => {
       await applyDdl(client, `${prelude}\n${step.sql}`, post.what);
       await post.mayWrite?.(client);
       await note(post, client, step);
-    }),
-  );
+    });
+  await eachInSession(post, steps, apply, (step) => step.after);
 }
 
+/** Takes items in their order, several at once; one waits for the one it comes `after`, if that is among them. */
 async function eachInSession<T>(
   { url, label, lanes, signal }: Session,
   items: readonly T[],
   work: (client: Client, item: T) => Promise<void>,
+  after: (item: T) => T | undefined = () => undefined,
 ): Promise<void> {
   const queue = [...items];
+  const open = new Set<T | undefined>(items);
+  const ends = new EventEmitter();
+  const next = async (): Promise<T | undefined> => {
+    while (queue.length > 0) {
+      const ready = queue.findIndex((item) => !open.has(after(item)));
+      if (ready >= 0) return queue.splice(ready, 1)[0];
+      await once(ends, 'end');
+    }
+    return undefined;
+  };
   const lane = async () => {
     const client = await connect(url, `${label} keys`);
     const cut = () => destroy(client);
@@ -141,21 +168,24 @@ async function eachInSession<T>(
       // The cores are busy with the other sessions' indexes.
       await client.query(`set max_parallel_maintenance_workers = 0;
         select set_config('maintenance_work_mem', '256MB', false) where pg_size_bytes(current_setting('maintenance_work_mem')) < 268435456`);
-      for (let item = queue.shift(); item !== undefined; item = queue.shift()) {
+      for (let item = await next(); item !== undefined; item = await next()) {
         signal.throwIfAborted();
         await work(client, item);
+        open.delete(item);
+        ends.emit('end');
       }
     } catch (error) {
       queue.length = 0;
+      ends.emit('end');
       throw error;
     } finally {
       signal.removeEventListener('abort', cut);
       await disconnect(client);
     }
   };
-  const ends = await Promise.allSettled(Array.from({ length: Math.min(lanes, queue.length) }, lane));
+  const outcomes = await Promise.allSettled(Array.from({ length: Math.min(lanes, queue.length) }, lane));
   signal.throwIfAborted();
-  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  for (const end of outcomes) if (end.status === 'rejected') throw end.reason;
 }
 
 async function stagesOf({ client, phase }: PostData): Promise<Set<string>> {
