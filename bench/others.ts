@@ -97,9 +97,9 @@ export async function upserts({ plan, urls }: Bench, to: string): Promise<{ rows
               rowMode: 'array',
             });
             const values = table.columns.map((_, index) => `$${index + 1}`).join(', ');
-            const text = `insert into ${qualified(table.target)} (${identifiers(table.columns)}) values (${values}) on conflict do nothing`;
-            for (const row of found.rows)
-              await target.query({ name: `${qualified(table.target)}`, text, values: row });
+            const insert = `insert into ${qualified(table.target)} (${identifiers(table.columns)}) values (${values})`;
+            const text = `${insert} on conflict ${await doUpdate(target, table.target, table.columns)}`;
+            for (const row of found.rows) await target.query(text, row);
             rows += found.rows.length;
           }
         }
@@ -107,6 +107,22 @@ export async function upserts({ plan, urls }: Bench, to: string): Promise<{ rows
       return { rows, seconds: taken };
     }),
   );
+}
+
+// What an ORM's upsert does: by the primary key, all columns set to the given values.
+async function doUpdate(
+  client: Client,
+  table: { schema: string; name: string },
+  columns: readonly string[],
+): Promise<string> {
+  const { rows } = await client.query<{ name: string }>(
+    `select a.attname as name from pg_index i join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any (i.indkey)
+     where i.indisprimary and i.indrelid = $1::regclass`,
+    [qualified(table)],
+  );
+  if (rows.length === 0) return 'do nothing';
+  const set = columns.map((column) => `${identifier(column)} = excluded.${identifier(column)}`).join(', ');
+  return `(${identifiers(rows.map((row) => row.name))}) do update set ${set}`;
 }
 
 function asText(select: string, columns: readonly string[]): string {
