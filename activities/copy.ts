@@ -1,13 +1,7 @@
 /** Activities that move rows: backup, migrate, restore, and the copy set aside before a late roll back. */
 import type { Client } from 'pg';
-import {
-  BACKUP_PHASE,
-  beginBackup,
-  indexBackup,
-  openBackupDatabase,
-  readBackup,
-  sealBackup,
-} from '../src/backup';
+import { beginBackup, analyzeBackup, indexBackup, openBackupDatabase, sealBackup } from '../src/backup';
+import { BACKUP_PHASE, readBackup } from '../src/manifest';
 import { adoptClone, cloneDatabase } from '../src/clone';
 import type { BackupStatus, Dropped, TableReport } from '../src/contract';
 import { copyGroup, type Copied } from '../src/engine/copy';
@@ -109,12 +103,14 @@ export function copyActivities(settings: Settings) {
       });
     },
 
-    /** Indexes and keys of the backup, while the approval is awaited. */
+    /** Indexes, keys and statistics of the backup, while the approval is awaited. */
     async indexBackup({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      await run.sessions(['backup'], (backup) =>
-        indexBackup(backup, run.url('backup'), run.schemas, { ...quiet(), label: run.label }),
-      );
+      const work = { ...quiet(), label: run.label };
+      await run.sessions(['backup'], async (backup) => {
+        await indexBackup(backup, run.url('backup'), work);
+        await analyzeBackup(backup, run.url('backup'), run.schemas, work);
+      });
     },
 
     /** Strips keys and indexes off the new schema and plans the parts. */
@@ -222,7 +218,7 @@ export function copyActivities(settings: Settings) {
           await ownClaim(production, run.identity);
           const target = { ...ends(run, production, aside), backupUrl: asideUrl };
           const { manifest } = await sealBackup(target, run.plan, quiet());
-          await indexBackup(aside, asideUrl, run.schemas, { ...quiet(), label: run.label });
+          await indexBackup(aside, asideUrl, { ...quiet(), label: run.label });
           return { rows: manifest.tables.reduce((sum, table) => sum + table.rows, 0) };
         }),
       );

@@ -1,5 +1,5 @@
 /** Activities on production itself: claim, marks, fence, reset, and leaving nothing behind. */
-import { readBackup, removeBackup } from '../src/backup';
+import { readBackup, removeBackup } from '../src/manifest';
 import { isOwnClone } from '../src/clone';
 import { databaseExists, dropDatabase } from '../src/database';
 import { raiseFence, liftFence } from '../src/fence';

@@ -1,5 +1,5 @@
 /** The bench's result as an SVG of bars: ours against another's time, as a ratio. Pure. */
-import type { Result } from './main';
+import type { Result } from './judge';
 
 const width = 760;
 const left = 330;

@@ -1,10 +1,13 @@
 /** Our engine's phases as the activities run them, without Temporal between: each returns its seconds. */
 import type { Client } from 'pg';
 import { lanes } from '../activities/plan';
-import { beginBackup, indexBackup, openBackupDatabase, readBackup, sealBackup } from '../src/backup';
+import { analyzeBackup, beginBackup, indexBackup, openBackupDatabase, sealBackup } from '../src/backup';
+import { readBackup } from '../src/manifest';
+import { adoptClone, cloneDatabase } from '../src/clone';
+import { dropDatabase } from '../src/database';
 import { copyGroup } from '../src/engine/copy';
 import type { Phase } from '../src/engine/parts';
-import { claimProduction, ownClaim, type RunIdentity } from '../src/ledger';
+import { claimProduction, ownClaim, removeLedger, type RunIdentity } from '../src/ledger';
 import { beginMigrate, finishMigrate, MIGRATE_PHASE } from '../src/migrate';
 import { inLanes, withClient } from '../src/postgres/connect';
 import { databaseOf } from '../src/postgres/url';
@@ -46,6 +49,8 @@ export interface BackupTimes {
   rows: number;
   verified: number;
   indexes: number;
+  /** The planner's, which pg_restore doesn't make: apart. */
+  statistics: number;
 }
 
 /** A backup into a database that doesn't exist yet: rows, verification and seal, indexes and keys. */
@@ -53,7 +58,7 @@ export async function backUp(bench: Bench): Promise<BackupTimes> {
   const { plan, urls } = bench;
   return ends(bench, async (production) => {
     const claim = await claimProduction(production, identity, databaseOf(urls.backup));
-    const times: BackupTimes = { rows: 0, verified: 0, indexes: 0 };
+    const times: BackupTimes = { rows: 0, verified: 0, indexes: 0, statistics: 0 };
     const start = process.hrtime.bigint();
     const created = await openBackupDatabase(urls.backup, production, true);
     await withClient(urls.backup, 'bench', async (backup) => {
@@ -62,10 +67,30 @@ export async function backUp(bench: Bench): Promise<BackupTimes> {
       await copyAll(bench, { name: 'backup', attempt: 1 }, groups);
       times.rows = Number(process.hrtime.bigint() - start) / 1e9;
       times.verified = await seconds(() => sealBackup(both, plan, work));
-      times.indexes = await seconds(() => indexBackup(backup, urls.backup, schemasOf(bench), work));
+      times.indexes = await seconds(() => indexBackup(backup, urls.backup, work));
+      times.statistics = await seconds(() => analyzeBackup(backup, urls.backup, schemasOf(bench), work));
     });
     return times;
   });
+}
+
+/** A backup by clone up to its verification, removed again. */
+export async function cloneUnverified(bench: Bench): Promise<number> {
+  const { production: productionUrl, backup: backupUrl } = bench.urls;
+  const claim = await ends(bench, (production) =>
+    claimProduction(production, identity, databaseOf(backupUrl)),
+  );
+  const taken = await seconds(async () => {
+    await cloneDatabase({ productionUrl, backupUrl, label: 'bench', signal });
+    await ends(bench, (production) =>
+      withClient(backupUrl, 'bench', (backup) =>
+        adoptClone(sides(bench, production, backup), identity, claim),
+      ),
+    );
+  });
+  await ends(bench, removeLedger);
+  await dropDatabase(backupUrl, 'bench');
+  return taken;
 }
 
 /** The reset with its comparisons, and the new schema. */

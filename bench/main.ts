@@ -14,31 +14,9 @@ import { findPlan, readSettings } from '../src/settings';
 import { startPostgres, type PostgresServer } from '../tools/postgres';
 import { packageRoot } from '../tools/provide';
 import { drawChart } from './chart';
-import { backUp, migrate, resetAndDeploy, restore, type Bench, type BackupTimes } from './engine';
-import { dumpAndRestore, pgcopydb, psqlPipes, upserts } from './others';
-
-/** One round's seconds. */
-interface Round extends BackupTimes {
-  dump: number;
-  pgcopydb: number | null;
-  pipes: number;
-  reset: number;
-  migrate: number;
-  verify: number;
-  restore: number;
-  migratedRows: number;
-}
-
-/** One line of the result: our figure against another's. */
-export interface Result {
-  what: string;
-  ours: number | null;
-  against: string;
-  theirs: number | null;
-  ratio: number | null;
-  goal: string;
-  reached: boolean | null;
-}
+import { backUp, cloneUnverified, migrate, resetAndDeploy, restore, type Bench } from './engine';
+import { judge, type Result, type Round } from './judge';
+import { bareClone, dumpAndRestore, pgcopydb, psqlPipes, upserts } from './others';
 
 const smallUsers = 200;
 
@@ -118,6 +96,10 @@ async function measure(bench: Bench, postgres: PostgresServer): Promise<Round> {
     pgcopydb(urls.production, url),
   );
   await checkpoint(urls.production);
+  const bare = await bareClone(urls.production, postgres.url('bench_bare'));
+  await checkpoint(urls.production);
+  const clone = await cloneUnverified(bench);
+  await checkpoint(urls.production);
   const times = await backUp(bench);
   const pipes = await inNewDatabase(postgres, 'bench_pipes', urls.production, (url) =>
     psqlPipes(bench, postgres.bin, url),
@@ -133,6 +115,8 @@ async function measure(bench: Bench, postgres: PostgresServer): Promise<Round> {
     ...times,
     dump,
     pgcopydb: cloned,
+    bareClone: bare,
+    clone,
     pipes,
     reset,
     migrate: migrated.migrate,
@@ -173,64 +157,6 @@ function checkpoint(url: string): Promise<unknown> {
   return withClient(url, 'bench', (client) => client.query('checkpoint'));
 }
 
-function judge(rounds: Round[], upsertedPerSecond: number): Result[] {
-  const of = (pick: (round: Round) => number) => median(rounds.map(pick));
-  const complete = of((round) => round.rows + round.indexes);
-  const verified = of((round) => round.rows + round.verified + round.indexes);
-  const dump = of((round) => round.dump);
-  const copied = rounds.every((round) => round.pgcopydb !== null) ? of((round) => round.pgcopydb ?? 0) : null;
-  const perSecond = of((round) => round.migratedRows / round.migrate);
-  const tool = 'pg_dump -jN, pg_restore -jN';
-  return [
-    compare('backup complete', complete, tool, dump, 0.85),
-    compare('backup complete and verified', verified, tool, dump, 1.1),
-    compare(
-      'backup until the fingerprint',
-      of((round) => round.rows + round.verified),
-      tool,
-      dump,
-      0.9,
-    ),
-    compare('backup complete', complete, 'pgcopydb', copied, 0.75),
-    compare(
-      'migrate, keys and indexes back',
-      of((round) => round.migrate),
-      'psql pipes',
-      of((round) => round.pipes),
-      0.6,
-    ),
-    {
-      what: 'migrate, rows per second',
-      ours: perSecond,
-      against: 'row by row upserts',
-      theirs: upsertedPerSecond,
-      ratio: perSecond / upsertedPerSecond,
-      goal: '≥ 80',
-      reached: perSecond / upsertedPerSecond >= 80,
-    },
-    compare(
-      'restore, verified',
-      of((round) => round.restore),
-      'our verified backup',
-      verified,
-      1,
-    ),
-  ];
-}
-
-function compare(what: string, ours: number, against: string, theirs: number | null, atMost: number): Result {
-  const ratio = theirs === null ? null : ours / theirs;
-  return {
-    what,
-    ours,
-    against,
-    theirs,
-    ratio,
-    goal: `≤ ${atMost}`,
-    reached: ratio === null ? null : ratio <= atMost,
-  };
-}
-
 function print(results: Result[], rows: number, rounds: number): void {
   const table = new Table({ head: ['what', 'ours', 'against', 'theirs', 'ratio', 'goal', ''] });
   for (const { what, ours, against, theirs, ratio, goal, reached } of results) {
@@ -249,13 +175,6 @@ function print(results: Result[], rows: number, rounds: number): void {
   console.log(
     `\n${rows} rows; medians of ${rounds} rounds; seconds where not said otherwise.\n${table.toString()}`,
   );
-}
-
-function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const [low = 0, high = 0] = [sorted[sorted.length % 2 === 1 ? middle : middle - 1], sorted[middle]];
-  return (low + high) / 2;
 }
 
 function rounded(_key: string, value: unknown): unknown {

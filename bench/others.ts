@@ -4,12 +4,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { Client } from 'pg';
-import { applyDdl } from '../src/database';
+import { applyDdl, dropDatabase } from '../src/database';
 import { selectSql } from '../src/mapping/compile';
 import { compilePlan } from '../src/migrate';
 import { withClient } from '../src/postgres/connect';
 import { dumpSchema, dumpSql, majorVersion } from '../src/postgres/dump';
 import { identifier, identifiers, qualified } from '../src/postgres/sql';
+import { databaseOf, otherDatabase } from '../src/postgres/url';
 import { runSchemaStep, stripPostData } from '../src/schema-step';
 import { seconds, type Bench } from './engine';
 
@@ -26,6 +27,17 @@ export async function dumpAndRestore(bin: string, from: string, to: string): Pro
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** `CREATE DATABASE … TEMPLATE` of a database nobody is in, by its files where the server can, removed again: seconds. */
+export async function bareClone(from: string, to: string): Promise<number> {
+  const taken = await withClient(otherDatabase(from, 'postgres'), 'bench', async (client) => {
+    const strategy = (await majorVersion(client)) >= 15 ? ' strategy file_copy' : '';
+    const statement = `create database ${identifier(databaseOf(to))} template ${identifier(databaseOf(from))}${strategy}`;
+    return seconds(() => client.query(statement));
+  });
+  await dropDatabase(to, 'bench');
+  return taken;
 }
 
 /** `pgcopydb clone` into a new database; null where it isn't installed. */

@@ -1,75 +1,21 @@
 /** The backup database: built from production's definition, filled by the copy engine, verified and sealed. */
 import { createHash } from 'node:crypto';
 import type { Client } from 'pg';
-import {
-  applyDdl,
-  createDatabase,
-  describeScratch,
-  dropDatabase,
-  emptyScratch,
-  prepareLike,
-} from './database';
-import { hashTables, type TableHash } from './engine/compare';
+import { applyDdl, createDatabase, prepareLike } from './database';
+import { hashTables } from './engine/compare';
 import { describeDifferences, hashJob, maxProblems, narrowStored } from './engine/differences';
-import { planParts, type CopyJob, type PartPlan, type Phase } from './engine/parts';
-import {
-  readSequences,
-  readTables,
-  writeSequences,
-  type SequenceState,
-  type StoredTable,
-} from './engine/tables';
+import { planParts, type CopyJob, type PartPlan } from './engine/parts';
+import { readSequences, readTables, writeSequences, type StoredTable } from './engine/tables';
 import type { HashMethod } from './engine/row-hash';
 import { KirikaeError } from './errors';
 import { mirrorClaim, noteStage, stageDone, type Claim, type RunIdentity } from './ledger';
-import { all, inTransaction, one, withClient } from './postgres/connect';
+import { BACKUP_PHASE, markBackup, readBackup, type Ends, type Manifest } from './manifest';
+import { inTransaction, one, withClient } from './postgres/connect';
 import { analyzeTables, applyPostData } from './post-data';
 import { dumpHash, dumpSchema, dumpSql, majorVersion, type DumpEntry } from './postgres/dump';
-import { identifiers, qualified, type TableName } from './postgres/sql';
+import { identifiers, qualified } from './postgres/sql';
 import { filledViews } from './views';
-import { databaseOf, dropCommand, placeOf } from './postgres/url';
-
-export const BACKUP_PHASE: Phase = { name: 'backup', attempt: 1 };
-
-export interface ManifestTable extends TableName, TableHash {}
-
-/** What the backup holds, sealed: enough to restore and to prove that nothing changed. */
-export interface Manifest {
-  format: 1;
-  plan: string;
-  planHash: string;
-  source: { systemIdentifier: string; database: string; serverVersion: string };
-  schemas: string[];
-  hashMethod: HashMethod;
-  tables: ManifestTable[];
-  sequences: SequenceState[];
-  /** Materialized views that held rows, in the order in which they can be refreshed. */
-  filledViews: TableName[];
-  /** Hash of production's definition, owners and grants included. */
-  ddlHash: string;
-  bytes: number;
-}
-
-export interface Backup {
-  manifest: Manifest | null;
-  /** sha256 of the sealed manifest. */
-  manifestHash: string | null;
-  ddlPre: string;
-  ddlPost: string;
-  /** The run that made it. */
-  workflowId: string;
-  chain: string;
-  createdDatabase: boolean;
-}
-
-/** A copy under way: both ends and who copies. */
-export interface Ends {
-  production: Client;
-  productionUrl: string;
-  backup: Client;
-  backupUrl: string;
-  schemas: string[];
-}
+import { databaseOf } from './postgres/url';
 
 /** Creates the backup's database if the plan says so. @returns true when it was created now */
 export async function openBackupDatabase(url: string, production: Client, create: boolean): Promise<boolean> {
@@ -230,11 +176,10 @@ export async function sealBackup(
   return { manifest, manifestHash };
 }
 
-/** Indexes, keys and statistics of the backup: they serve the mapping's joins; a restore doesn't need them. */
+/** Indexes and keys of the backup: they serve the mapping's joins; a restore doesn't need them. */
 export async function indexBackup(
   backup: Client,
   backupUrl: string,
-  schemas: readonly string[],
   work: { label: string; lanes: number; signal: AbortSignal },
 ): Promise<void> {
   if (!(await stageDone(backup, BACKUP_PHASE.name, BACKUP_PHASE.attempt, 'indexes'))) {
@@ -249,68 +194,14 @@ export async function indexBackup(
       finish: (client) => noteStage(client, BACKUP_PHASE.name, BACKUP_PHASE.attempt, 'indexes'),
     });
   }
-  // Enough for the mapping's joins, and a tenth of the sample.
+}
+
+/** Statistics of the backup: enough for the mapping's joins, and a tenth of the usual sample. */
+export async function analyzeBackup(
+  backup: Client,
+  backupUrl: string,
+  schemas: readonly string[],
+  work: { label: string; lanes: number; signal: AbortSignal },
+): Promise<void> {
   await analyzeTables(backup, schemas, { ...work, url: backupUrl }, 10);
-}
-
-/** What the backup's marker says. @throws KirikaeError when there is no marker */
-export async function readBackup(backup: Client): Promise<Backup> {
-  const { there } = await one<{ there: boolean }>(
-    backup,
-    `select to_regclass('kirikae.backup') is not null as there`,
-  );
-  const [row] = there
-    ? await all<Omit<Backup, 'manifest'> & { manifest: string | null }>(
-        backup,
-        `select manifest, manifest_hash as "manifestHash", ddl_pre as "ddlPre", ddl_post as "ddlPost",
-           workflow_id as "workflowId", chain, created_database as "createdDatabase" from kirikae.backup`,
-      )
-    : [];
-  if (!row)
-    throw new KirikaeError(
-      'StepFailed',
-      `The database ${backup.database ?? ''} holds no backup of Kirikae's.`,
-    );
-  return { ...row, manifest: row.manifest === null ? null : (JSON.parse(row.manifest) as Manifest) };
-}
-
-/** Removes the backup: the whole database when the run created it, else only what the run put there. */
-export async function removeBackup(url: string, backup: Client, schemas: readonly string[]): Promise<void> {
-  const { createdDatabase } = await readBackup(backup);
-  if (createdDatabase) await dropDatabase(url, 'backup drop');
-  else await emptyScratch(backup, schemas);
-}
-
-/** The sentence for a backup of another run. */
-export function foreignBackup(backup: Backup, url: string): string {
-  const state = backup.manifest ? 'sealed' : 'unfinished';
-  return `The backup database ${placeOf(url)} holds the ${state} backup of another run (workflow "${backup.workflowId}"), which is never overwritten. If it isn't needed any more, remove it: ${dropCommand(url)}`;
-}
-
-/** Marks the database as this run's backup. @param own it is known to be, whatever it holds */
-export async function markBackup(ends: Ends, run: RunIdentity, created: boolean, own = false): Promise<void> {
-  // Preflight looked too, but hours may lie between: what somebody put there since is neither mixed with nor removed.
-  const found = await describeScratch(ends.backup);
-  if (found.kind === 'foreign' && !own) {
-    throw new KirikaeError(
-      'StepFailed',
-      `The backup database ${placeOf(ends.backupUrl)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database, or remove this one: ${dropCommand(ends.backupUrl)}`,
-    );
-  }
-  await ends.backup.query(`set client_min_messages = warning;
-    create schema if not exists kirikae;
-    create table if not exists kirikae.backup (
-      singleton boolean primary key default true check (singleton), namespace text not null, workflow_id text not null,
-      chain text not null, plan text not null, created_database boolean not null, started_at timestamptz not null default now(),
-      ddl_pre text, ddl_post text, ddl_post_plain text, ddl_hash text, manifest text, manifest_hash text, sealed_at timestamptz);
-    create table if not exists kirikae.stage (
-      phase text, attempt integer, name text, done_at timestamptz not null default now(), primary key (phase, attempt, name))`);
-  await ends.backup.query(
-    `insert into kirikae.backup (namespace, workflow_id, chain, plan, created_database) values ($1, $2, $3, $4, $5) on conflict do nothing`,
-    [run.namespace, run.workflowId, run.chain, run.plan, created],
-  );
-  const backup = await readBackup(ends.backup);
-  if (backup.workflowId !== run.workflowId || backup.chain !== run.chain) {
-    throw new KirikaeError('StepFailed', foreignBackup(backup, ends.backupUrl));
-  }
 }

@@ -1,6 +1,7 @@
 /** `backup.method: clone`: the server itself copies production's files into the backup database. */
 import type { Client } from 'pg';
-import { BACKUP_PHASE, markBackup, storeDefinition, type Ends } from './backup';
+import { storeDefinition } from './backup';
+import { BACKUP_PHASE, markBackup, type Ends } from './manifest';
 import { databaseExists, describeScratch } from './database';
 import { planParts, type PartPlan } from './engine/parts';
 import { KirikaeError, codeOf } from './errors';

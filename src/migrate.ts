@@ -1,6 +1,7 @@
 /** Rows from the backup through the mapping into the new schema: planning, and what follows the rows. */
 import type { Client } from 'pg';
-import { sameMajor, type Manifest } from './backup';
+import { sameMajor } from './backup';
+import type { Manifest } from './manifest';
 import { planParts, type CopyJob, type PartPlan, type Phase } from './engine/parts';
 import { readSequences, readTables, writeSequences, type StoredTable } from './engine/tables';
 import { noteStage, ownClaim, stageDone, checkpointDdl, type RunIdentity } from './ledger';

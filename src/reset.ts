@@ -1,6 +1,6 @@
 /** The destructive step: everything compared under lock with the sealed manifest, then dropped or set aside, in one transaction. */
 import type { Client } from 'pg';
-import type { Manifest } from './backup';
+import type { Manifest } from './manifest';
 import { emptySchemas } from './database';
 import { hashTables, type TableHash } from './engine/compare';
 import {

@@ -1,6 +1,7 @@
 /** The way back: the managed schemas rebuilt from the sealed backup, from empty, and verified against its manifest. */
 import type { Client } from 'pg';
-import { plainCopy, readBackup, sameMajor, type Manifest } from './backup';
+import { plainCopy, sameMajor } from './backup';
+import { readBackup, type Manifest } from './manifest';
 import { applyDdl, emptySchemas } from './database';
 import { withoutDefaultPrivileges } from './default-privileges';
 import { hashTables } from './engine/compare';

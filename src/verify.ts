@@ -1,6 +1,7 @@
 /** Proof that the migrated database is what the mapping says of the backup: conservation, content, schema, assertions. */
 import type { Client } from 'pg';
-import { sameMajor, type Manifest } from './backup';
+import { sameMajor } from './backup';
+import type { Manifest } from './manifest';
 import type { Dropped, TableReport } from './contract';
 import { hashTables, type HashJob, type TableHash } from './engine/compare';
 import { maxProblems } from './engine/differences';

@@ -1,5 +1,5 @@
 /** Step `verify` on a migrated database that was tampered with: every wrong row is named by its key. */
-import { readBackup } from '../src/backup';
+import { readBackup } from '../src/manifest';
 import { withClient } from '../src/postgres/connect';
 import { findPlan, readSettings } from '../src/settings';
 import { verifyMigration } from '../src/verify';

@@ -2,7 +2,7 @@
 import { randomInt } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { Client } from 'pg';
-import { foreignBackup, readBackup } from '../backup';
+import { foreignBackup, readBackup } from '../manifest';
 import { databaseExists, describeScratch } from '../database';
 import { codeOf, sentence } from '../errors';
 import { connect, disconnect, one, withClient } from '../postgres/connect';

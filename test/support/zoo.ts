@@ -3,14 +3,8 @@ import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { escapeIdentifier, type Client } from 'pg';
 import { packageRoot } from '../../tools/provide';
-import {
-  beginBackup,
-  indexBackup,
-  openBackupDatabase,
-  readBackup,
-  sealBackup,
-  type Ends,
-} from '../../src/backup';
+import { beginBackup, indexBackup, openBackupDatabase, sealBackup } from '../../src/backup';
+import { readBackup, type Ends } from '../../src/manifest';
 import { copyGroup } from '../../src/engine/copy';
 import type { PartPlan, Phase } from '../../src/engine/parts';
 import { prepareLike } from '../../src/database';
@@ -151,7 +145,7 @@ export class ZooRun {
         const plan = await beginBackup(ends, zooRun, claim, created);
         await this.copy(plan, { name: 'backup', attempt: 1 });
         await sealBackup(ends, { name: 'zoo', hash: 'plan' }, reading());
-        await indexBackup(backup, this.backupUrl, this.schemas, reading());
+        await indexBackup(backup, this.backupUrl, reading());
       });
     });
   }
