@@ -165,8 +165,10 @@ async function eachInSession<T>(
     const cut = () => destroy(client);
     signal.addEventListener('abort', cut);
     try {
-      // The cores are busy with the other sessions' indexes.
+      // The cores are busy with the other sessions' indexes. Autovacuum, drawn to what was just loaded, gives way to a lock
+      // only once deadlock_timeout has passed, a second as a rule; superusers needn't wait it out with every statement.
       await client.query(`set max_parallel_maintenance_workers = 0;
+        select set_config('deadlock_timeout', '10ms', false) where current_setting('is_superuser') = 'on';
         select set_config('maintenance_work_mem', '256MB', false) where pg_size_bytes(current_setting('maintenance_work_mem')) < 268435456`);
       for (let item = await next(); item !== undefined; item = await next()) {
         signal.throwIfAborted();
