@@ -1,18 +1,17 @@
 /** `npm run demo`: one whole migration on real servers, or, with --fail, the way back and the proof of it. */
-import { spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { confirm } from '@inquirer/prompts';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import { requireWorker, withTemporal } from '../src/cli/connection';
+import { withTemporal } from '../src/cli/connection';
 import { runCli } from '../src/cli/main';
 import { lookAtRun, type RunView } from '../src/cli/run-view';
 import { processIo } from '../src/cli/terminal';
-import { watchRun } from '../src/cli/watch';
 import { sentence } from '../src/errors';
 import { describeBytes, describeCount, describeDuration } from '../src/quantities';
 import { packageRoot } from '../tools/provide';
+import { drive, sampleMemory, waitForWorker } from './drive';
 import { differencesBetween, portray, rowsOf } from './proof';
-import { buildStage, type FailingStep, type Stage } from './stage';
+import { buildStage, type FailingStep } from './stage';
 
 interface DemoOptions {
   users: number;
@@ -42,27 +41,9 @@ async function runDemo(options: DemoOptions): Promise<number> {
     const before = await portray(stage.productionUrl);
     say(`Production:           ${describeCount(rowsOf(before))} rows in ${before.tables.size} tables`);
     say('');
-    await waitForWorker(stage);
-    const sampling = setInterval(() => sampleMemory(stage), 500);
-    sampling.unref();
-    const started = await runCli(
-      [
-        'start',
-        'tumiki',
-        '--by',
-        'alice',
-        '--confirm-checklist',
-        '--id',
-        runId,
-        '--config',
-        stage.settingsFile,
-      ],
-      io,
-    );
-    if (started !== 0) return started;
-    const { view } = await withTemporal(io, (temporal) =>
-      watchRun(io, temporal, runId, {}, (now) => answer(now, options)),
-    );
+    await waitForWorker(stage, io);
+    const memory = sampleMemory(stage.worker);
+    const view = await drive(io, stage, runId, 'alice', (backup) => answer(backup, options));
     // At `live` the watching ends; the demo stays for its short monitoring too.
     const last = view.status.live && view.status.outcome === null ? await followToTheEnd() : view;
     const after = await portray(stage.productionUrl);
@@ -86,8 +67,7 @@ async function runDemo(options: DemoOptions): Promise<number> {
       say(`NOT what it was:      ${unchanged.join('; ')}`);
     }
     for (const note of last.status.notes) say(`Note:                 ${note}`);
-    clearInterval(sampling);
-    say(`The worker's memory:  at most ${describeBytes(peakKilobytes * 1024)} resident`);
+    say(`The worker's memory:  at most ${describeBytes(memory.stop())} resident`);
     say(`The demo took:        ${describeDuration(Date.now() - startedAtMs)}`);
     if (worked && (options.fail === null || unchanged.length === 0)) return 0;
     say(`The worker's log is ${stage.workerLog}.`);
@@ -99,17 +79,13 @@ async function runDemo(options: DemoOptions): Promise<number> {
   }
 }
 
-let answered = false;
-let peakKilobytes = 0;
+type Backup = NonNullable<RunView['status']['backup']>;
 
-// Asked once, when the run waits for it; without a terminal, or with --yes, the demo answers by itself and says so.
-async function answer({ status }: RunView, options: DemoOptions): Promise<void> {
-  if (status.step !== 'approval' || status.waitingFor === null || answered) return;
-  answered = true;
-  const { backup } = status;
+// Without a terminal, or with --yes, the demo answers by itself and says so.
+async function answer({ rows, tables, database, fingerprint }: Backup, options: DemoOptions): Promise<void> {
   say('');
   say(
-    `Before the reset: ${describeCount(backup?.rows ?? 0)} rows of ${backup?.tables ?? 0} tables are in ${backup?.database ?? ''}, verified; fingerprint ${backup?.fingerprint ?? ''}.`,
+    `Before the reset: ${describeCount(rows)} rows of ${tables} tables are in ${database}, verified; fingerprint ${fingerprint}.`,
   );
   const asks = io.isTerminal && !options.yes;
   const yes = asks
@@ -117,16 +93,8 @@ async function answer({ status }: RunView, options: DemoOptions): Promise<void> 
     : true;
   if (!asks) say('Approved by the demo itself, because nobody was asked (--yes, or no terminal).');
   const verdict = yes ? 'approve' : 'reject';
-  await runCli(
-    [verdict, runId, '--by', asks ? 'you' : 'the demo', '--fingerprint', backup?.fingerprint ?? ''],
-    io,
-  );
+  await runCli([verdict, runId, '--by', asks ? 'you' : 'the demo', '--fingerprint', fingerprint], io);
   say('');
-}
-
-function sampleMemory(stage: Stage): void {
-  const { stdout } = spawnSync('ps', ['-o', 'rss=', '-p', String(stage.worker.pid)], { encoding: 'utf8' });
-  peakKilobytes = Math.max(peakKilobytes, Number(stdout) || 0);
 }
 
 async function followToTheEnd(): Promise<RunView> {
@@ -135,24 +103,6 @@ async function followToTheEnd(): Promise<RunView> {
     const view = await withTemporal(io, (temporal) => lookAtRun(temporal, runId));
     if (view.status.outcome !== null) return view;
     await new Promise((resolve) => setTimeout(resolve, 500));
-  }
-}
-
-// The command line refuses to start a run that no worker would take up.
-async function waitForWorker(stage: Stage): Promise<void> {
-  const deadline = Date.now() + 30_000;
-  for (;;) {
-    if (stage.worker.exitCode !== null)
-      throw new Error(
-        `The worker ended with exit code ${stage.worker.exitCode}; its log is ${stage.workerLog}.`,
-      );
-    try {
-      await withTemporal(io, requireWorker);
-      return;
-    } catch (error) {
-      if (Date.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 300));
-    }
   }
 }
 

@@ -36,9 +36,15 @@ export async function beginBackup(
   await mirrorClaim(ends.backup, claim);
   if (!(await stageDone(ends.backup, 'backup', 1, 'schema'))) {
     await prepareLike(ends.backup, { client: ends.production, url: ends.productionUrl }, ends.schemas, false);
-    const plain = await storeDefinition(ends);
+    const [plain] = await Promise.all([
+      dumpSchema(ends.productionUrl, ends.schemas, { owners: false }),
+      storeDefinition(ends),
+    ]);
+    const version = await majorVersion(ends.backup);
     await inTransaction(ends.backup, async () => {
-      await applyDdl(ends.backup, plain, "production's schema");
+      await applyDdl(ends.backup, dumpSql(plain, plain.pre, version), "production's schema");
+      const post = dumpSql(plain, plain.post.filter(servesReading), version);
+      await ends.backup.query('update kirikae.backup set ddl_post_plain = $1', [post]);
       await noteStage(ends.backup, 'backup', 1, 'schema');
     });
   }
@@ -51,24 +57,15 @@ export async function beginBackup(
   );
 }
 
-/** Stores production's definition in the backup, so that it alone restores. @returns what makes its tables, without owners */
-export async function storeDefinition(ends: Ends): Promise<string> {
-  const version = await majorVersion(ends.backup);
-  const [full, plain] = await Promise.all([
-    dumpSchema(ends.productionUrl, ends.schemas, { owners: true }),
-    dumpSchema(ends.productionUrl, ends.schemas, { owners: false }),
+/** Stores production's definition in the backup, so that it alone restores. */
+export async function storeDefinition(ends: Ends): Promise<void> {
+  const full = await dumpSchema(ends.productionUrl, ends.schemas, { owners: true });
+  const version = await majorVersion(ends.production);
+  await ends.backup.query('update kirikae.backup set ddl_pre = $1, ddl_post = $2, ddl_hash = $3', [
+    dumpSql(full, full.pre, version),
+    dumpSql(full, full.post, version),
+    dumpHash(full),
   ]);
-  const productionVersion = await majorVersion(ends.production);
-  await ends.backup.query(
-    `update kirikae.backup set ddl_pre = $1, ddl_post = $2, ddl_hash = $3, ddl_post_plain = $4`,
-    [
-      dumpSql(full, full.pre, productionVersion),
-      dumpSql(full, full.post, productionVersion),
-      dumpHash(full),
-      dumpSql(plain, plain.post.filter(servesReading), version),
-    ],
-  );
-  return dumpSql(plain, plain.pre, version);
 }
 
 // The backup is only read. Its row security could hide rows from their reader, and policies name roles that its server may lack.

@@ -80,14 +80,13 @@ export async function adoptClone(ends: Ends, run: RunIdentity, claim: Claim): Pr
       `The backup database ${placeOf(ends.backupUrl)} was created by somebody else meanwhile, and a clone is always made anew. Remove it: ${dropCommand(ends.backupUrl)}`,
     );
   }
-  await markBackup(ends, run, true, own);
-  await mirrorClaim(ends.backup, claim);
-  if (!(await stageDone(ends.backup, 'backup', 1, 'schema'))) {
+  await inTransaction(ends.backup, async () => {
+    await markBackup(ends, run, true, own);
+    if (await stageDone(ends.backup, 'backup', 1, 'schema')) return;
     await storeDefinition(ends);
-    await inTransaction(ends.backup, async () => {
-      for (const stage of ['schema', 'indexes']) await noteStage(ends.backup, 'backup', 1, stage);
-    });
-  }
+    for (const stage of ['schema', 'indexes']) await noteStage(ends.backup, 'backup', 1, stage);
+  });
+  await mirrorClaim(ends.backup, claim);
   return planParts(ends.backup, BACKUP_PHASE, [], true);
 }
 
