@@ -1,5 +1,6 @@
 /** What the bench's seconds say: ours against another's, and whether the goal is reached. Pure. */
 import type { BackupTimes } from './engine';
+import type { WholeRun } from './runs';
 
 /** One round's seconds. */
 export interface Round extends BackupTimes {
@@ -79,6 +80,46 @@ export function judge(rounds: Round[], upsertedPerSecond: number): Result[] {
   ];
 }
 
+/** What must not grow with the rows, of whole runs from small to large. @throws Error without one at `users` and a tenth of it */
+export function judgeRuns(runs: readonly WholeRun[]): Result[] {
+  const [tenth, one] = runs;
+  if (!tenth || !one) throw new Error('Expected runs of a tenth of the users and of all of them.');
+  const memory = runs.map((run) => run.memory / 2 ** 20);
+  const most = Math.max(...memory);
+  const least = Math.min(...memory);
+  const events = Math.max(...runs.map((run) => run.events));
+  const ratio = one.seconds / tenth.seconds;
+  return [
+    {
+      what: "worker's memory, MB, at most",
+      ours: most,
+      against: `the least, ${runs.map((run) => run.users).join(', ')} users`,
+      theirs: least,
+      ratio: most / least,
+      goal: '≤ 1.2, ≤ 250 MB',
+      reached: most / least <= 1.2 && most <= 250,
+    },
+    {
+      what: 'whole run until live',
+      ours: one.seconds,
+      against: 'with a tenth of the users',
+      theirs: tenth.seconds,
+      ratio,
+      goal: '≤ 10.5',
+      reached: ratio <= 10.5,
+    },
+    {
+      what: "events in the workflow's history",
+      ours: events,
+      against: '',
+      theirs: null,
+      ratio: null,
+      goal: '≤ 2000',
+      reached: events <= 2000,
+    },
+  ];
+}
+
 function compare(what: string, ours: number, against: string, theirs: number | null, atMost: number): Result {
   const ratio = theirs === null ? null : ours / theirs;
   return {
@@ -92,7 +133,8 @@ function compare(what: string, ours: number, against: string, theirs: number | n
   };
 }
 
-function median(values: number[]): number {
+/** The middle value; between the middle two where there is none. */
+export function median(values: number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
   const [low = 0, high = 0] = [sorted[sorted.length % 2 === 1 ? middle : middle - 1], sorted[middle]];

@@ -15,8 +15,9 @@ import { startPostgres, type PostgresServer } from '../tools/postgres';
 import { packageRoot } from '../tools/provide';
 import { drawChart } from './chart';
 import { backUp, cloneUnverified, migrate, resetAndDeploy, restore, type Bench } from './engine';
-import { judge, type Result, type Round } from './judge';
+import { judge, judgeRuns, median, type Result, type Round } from './judge';
 import { bareClone, dumpAndRestore, pgcopydb, psqlPipes, upserts } from './others';
+import { runWhole, type WholeRun } from './runs';
 
 const smallUsers = 200;
 
@@ -25,9 +26,10 @@ async function main(): Promise<void> {
     .description('Measures backup, migration and restore against other tools, on servers of its own')
     .option('--users <n>', 'users to make up, about 77 rows each', positive, 40_000)
     .option('--rounds <n>', 'how often everything is measured', positive, 3)
+    .option('--no-runs', 'without whole runs of a tenth, all and four times the users')
     .option('--out <folder>', 'where results.json and results.svg go', path.join(packageRoot, 'bench'))
     .parse()
-    .opts<{ users: number; rounds: number; out: string }>();
+    .opts<{ users: number; rounds: number; runs: boolean; out: string }>();
   const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-bench-'));
   const postgres = await startPostgres({
     settings: { fsync: 'on', shared_buffers: '512MB', max_wal_size: '8GB' },
@@ -43,18 +45,29 @@ async function main(): Promise<void> {
       console.log(`round ${round}: ${JSON.stringify(rounds.at(-1), rounded)}`);
     }
     const byRow = await measureUpserts(postgres, folder);
-    const results = judge(rounds, byRow);
+    const measured = judge(rounds, byRow);
+    const runs = options.runs ? await wholeRuns(options.users) : [];
+    const results = runs.length > 0 ? [...measured, ...judgeRuns(runs)] : measured;
     print(results, rows, options.rounds);
     const machine = { cores: os.availableParallelism(), memoryGB: Math.round(os.totalmem() / 2 ** 30) };
     writeFileSync(
       path.join(options.out, 'results.json'),
-      `${JSON.stringify({ users: options.users, rows, machine, rounds, results }, rounded, 2)}\n`,
+      `${JSON.stringify({ users: options.users, rows, machine, rounds, runs, results }, rounded, 2)}\n`,
     );
-    writeFileSync(path.join(options.out, 'results.svg'), drawChart(results));
+    writeFileSync(path.join(options.out, 'results.svg'), drawChart(measured));
   } finally {
     await postgres.stop();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+async function wholeRuns(users: number): Promise<WholeRun[]> {
+  const runs: WholeRun[] = [];
+  for (const size of [Math.ceil(users / 10), users, users * 4]) {
+    runs.push(await runWhole(size));
+    console.log(`whole run: ${JSON.stringify(runs.at(-1), rounded)}`);
+  }
+  return runs;
 }
 
 async function layOut(postgres: PostgresServer, folder: string, database: string): Promise<Bench> {
@@ -95,10 +108,7 @@ async function measure(bench: Bench, postgres: PostgresServer): Promise<Round> {
   const cloned = await inNewDatabase(postgres, 'bench_pgcopydb', urls.production, (url) =>
     pgcopydb(urls.production, url),
   );
-  await checkpoint(urls.production);
-  const bare = await bareClone(urls.production, postgres.url('bench_bare'));
-  await checkpoint(urls.production);
-  const clone = await cloneUnverified(bench);
+  const clones = await cloneInTurn(bench, postgres);
   await checkpoint(urls.production);
   const times = await backUp(bench);
   const pipes = await inNewDatabase(postgres, 'bench_pipes', urls.production, (url) =>
@@ -115,8 +125,7 @@ async function measure(bench: Bench, postgres: PostgresServer): Promise<Round> {
     ...times,
     dump,
     pgcopydb: cloned,
-    bareClone: bare,
-    clone,
+    ...clones,
     pipes,
     reset,
     migrate: migrated.migrate,
@@ -124,6 +133,21 @@ async function measure(bench: Bench, postgres: PostgresServer): Promise<Round> {
     restore: restored,
     migratedRows: migrated.rows,
   };
+}
+
+// Under a second each, so several of each: who comes second finds the disk busy with what the first one wrote.
+async function cloneInTurn(
+  { plan, urls }: Bench,
+  postgres: PostgresServer,
+): Promise<Pick<Round, 'bareClone' | 'clone'>> {
+  const times = { bareClone: [] as number[], clone: [] as number[] };
+  const bare = async () => times.bareClone.push(await bareClone(urls.production, postgres.url('bench_bare')));
+  const ours = async () => times.clone.push(await cloneUnverified({ plan, urls }));
+  for (const act of [bare, ours, ours, bare, bare, ours]) {
+    await checkpoint(urls.production);
+    await act();
+  }
+  return { bareClone: median(times.bareClone), clone: median(times.clone) };
 }
 
 async function measureUpserts(postgres: PostgresServer, folder: string): Promise<number> {
@@ -160,8 +184,10 @@ function checkpoint(url: string): Promise<unknown> {
 function print(results: Result[], rows: number, rounds: number): void {
   const table = new Table({ head: ['what', 'ours', 'against', 'theirs', 'ratio', 'goal', ''] });
   for (const { what, ours, against, theirs, ratio, goal, reached } of results) {
-    const figure = (value: number | null) =>
-      value === null ? 'not installed' : value.toFixed(value < 100 ? 2 : 0);
+    const figure = (value: number | null) => {
+      if (value === null) return against === '' ? '' : 'not installed';
+      return value.toFixed(value < 100 ? 2 : 0);
+    };
     table.push([
       what,
       figure(ours),
