@@ -11,7 +11,8 @@ import { lastAttempt, ownClaim, setMark } from '../src/ledger';
 import { beginMigrate, compilePlan, finishMigrate } from '../src/migrate';
 import { withClient } from '../src/postgres/connect';
 import { databaseOf, otherDatabase } from '../src/postgres/url';
-import { beginRestore, finishRestore } from '../src/restore';
+import { beginRestore, finishRestore, sealedManifest } from '../src/restore';
+import { swapInClone } from '../src/restore-clone';
 import type { Settings } from '../src/settings';
 import { countDrops, keepCounters, verifyMigration } from '../src/verify';
 import { Run, cancellation, countProgress, type RunRef } from './context';
@@ -168,16 +169,27 @@ export function copyActivities(settings: Settings) {
       });
     },
 
-    /** Empties the managed schemas, applies the stored definition and plans the parts of a restore. */
-    async beginRestore({ run: ref, attempt }: { run: RunRef; attempt: number }): Promise<GroupPlan> {
+    /**
+     * Empties the managed schemas, applies the stored definition and plans the parts of a restore; none are left where a clone
+     * of the backup has taken production's place. `notes` say why it has not, where the plan's method is clone.
+     */
+    async beginRestore({
+      run: ref,
+      attempt,
+    }: {
+      run: RunRef;
+      attempt: number;
+    }): Promise<GroupPlan & { notes?: string[] }> {
       const run = open(ref);
-      return run.sessions(['production', 'backup'], (production, backup) =>
+      const note = run.plan.databases.backup.method === 'clone' ? await swap(run, attempt) : null;
+      const plan = await run.sessions(['production', 'backup'], (production, backup) =>
         beginRestore({
           ...ends(run, production, backup),
           run: run.identity,
           phase: { name: 'restore', attempt },
         }),
       );
+      return { ...plan, notes: note === null ? [] : [note] };
     },
 
     /** Keys, indexes, sequences; then everything is compared with the manifest. */
@@ -238,6 +250,20 @@ async function clone(run: Run): Promise<GroupPlan> {
   return run.sessions(['production', 'backup'], async (production, backup) =>
     adoptClone(ends(run, production, backup), run.identity, await ownClaim(production, run.identity)),
   );
+}
+
+// Nor here. The clone is of a sealed backup, as every restore is.
+async function swap(run: Run, attempt: number): Promise<string | null> {
+  await run.sessions(['backup'], sealedManifest);
+  return swapInClone({
+    productionUrl: run.url('production'),
+    backupUrl: run.url('backup'),
+    run: run.identity,
+    attempt,
+    label: run.label,
+    workflowSessions: run.workflowSessions,
+    signal: cancellation(),
+  });
 }
 
 function ends(run: Run, production: Client, backup: Client) {

@@ -18,8 +18,9 @@ import {
   type Claim,
 } from '../src/ledger';
 import { APPLICATION, inTransaction, withClient } from '../src/postgres/connect';
-import { databaseOf } from '../src/postgres/url';
+import { databaseOf, otherDatabase } from '../src/postgres/url';
 import { resetProduction } from '../src/reset';
+import { endSwaps } from '../src/restore-clone';
 import type { Settings } from '../src/settings';
 import { cleanShadow, shadowOwner } from '../src/shadow';
 import { writtenSince } from '../src/verify';
@@ -134,6 +135,10 @@ export function productionActivities(settings: Settings) {
      */
     async takeStock({ run: ref }: { run: RunRef }): Promise<Marks> {
       const run = open(ref);
+      if (run.plan.databases.backup.method === 'clone') {
+        const server = otherDatabase(run.url('backup'), 'postgres');
+        await withClient(server, `${run.label} stock`, (owner) => endSwaps(owner, run.workflowSessions));
+      }
       return run.sessions(['production'], async (production) => {
         const before = await readClaim(production);
         const claim = await takeOverClaim(production, run.identity);

@@ -36,10 +36,7 @@ export async function beginBackup(
   await mirrorClaim(ends.backup, claim);
   if (!(await stageDone(ends.backup, 'backup', 1, 'schema'))) {
     await prepareLike(ends.backup, { client: ends.production, url: ends.productionUrl }, ends.schemas, false);
-    const [plain] = await Promise.all([
-      dumpSchema(ends.productionUrl, ends.schemas, { owners: false }),
-      storeDefinition(ends),
-    ]);
+    const plain = await dumpSchema(ends.productionUrl, ends.schemas, { owners: false });
     const version = await majorVersion(ends.backup);
     await inTransaction(ends.backup, async () => {
       await applyDdl(ends.backup, dumpSql(plain, plain.pre, version), "production's schema");
@@ -55,17 +52,6 @@ export async function beginBackup(
     tables.map(plainCopy),
     await sameMajor(ends.production, ends.backup),
   );
-}
-
-/** Stores production's definition in the backup, so that it alone restores. */
-export async function storeDefinition(ends: Ends): Promise<void> {
-  const full = await dumpSchema(ends.productionUrl, ends.schemas, { owners: true });
-  const version = await majorVersion(ends.production);
-  await ends.backup.query('update kirikae.backup set ddl_pre = $1, ddl_post = $2, ddl_hash = $3', [
-    dumpSql(full, full.pre, version),
-    dumpSql(full, full.post, version),
-    dumpHash(full),
-  ]);
 }
 
 // The backup is only read. Its row security could hide rows from their reader, and policies name roles that its server may lack.
@@ -115,10 +101,11 @@ export async function sealBackup(
       url,
       notes: { client, phase: BACKUP_PHASE, side },
     });
-  const [before, after] = await withClient(ends.backupUrl, 'backup notes', (second) =>
+  const [before, after, definition] = await withClient(ends.backupUrl, 'backup notes', (second) =>
     Promise.all([
       hash(ends.backup, ends.productionUrl, tables, 'source'),
       hash(second, ends.backupUrl, copies, 'copy'),
+      dumpSchema(ends.productionUrl, ends.schemas, { owners: true }),
     ]),
   );
   const problems = await describeDifferences(
@@ -141,10 +128,7 @@ export async function sealBackup(
     `select (select system_identifier::text from pg_control_system()) as "systemIdentifier", current_database() as database,
        current_setting('server_version') as "serverVersion"`,
   ).catch(() => ({ systemIdentifier: '', database: databaseOf(ends.productionUrl), serverVersion: '' }));
-  const { ddlHash } = await one<{ ddlHash: string }>(
-    ends.backup,
-    'select ddl_hash as "ddlHash" from kirikae.backup',
-  );
+  const version = await majorVersion(ends.production);
   const manifest: Manifest = {
     format: 1,
     plan: plan.name,
@@ -161,14 +145,20 @@ export async function sealBackup(
       .sort((a, b) => (qualified(a) < qualified(b) ? -1 : 1)),
     sequences,
     filledViews: await filledViews(ends.production, ends.schemas),
-    ddlHash,
+    ddlHash: dumpHash(definition),
     bytes: tables.reduce((sum, table) => sum + table.bytes, 0),
   };
   const text = JSON.stringify(manifest);
   const manifestHash = createHash('sha256').update(text).digest('hex');
+  // Production's definition goes in with it, so that the backup alone restores.
   await ends.backup.query(
-    `update kirikae.backup set manifest = $1, manifest_hash = $2, sealed_at = now() where sealed_at is null`,
-    [text, manifestHash],
+    `update kirikae.backup set manifest = $1, manifest_hash = $2, ddl_pre = $3, ddl_post = $4, sealed_at = now() where sealed_at is null`,
+    [
+      text,
+      manifestHash,
+      dumpSql(definition, definition.pre, version),
+      dumpSql(definition, definition.post, version),
+    ],
   );
   return { manifest, manifestHash };
 }

@@ -68,7 +68,7 @@ export async function markBackup(ends: Ends, run: RunIdentity, created: boolean,
     create table if not exists kirikae.backup (
       singleton boolean primary key default true check (singleton), namespace text not null, workflow_id text not null,
       chain text not null, plan text not null, created_database boolean not null, started_at timestamptz not null default now(),
-      ddl_pre text, ddl_post text, ddl_post_plain text, ddl_hash text, manifest text, manifest_hash text, sealed_at timestamptz);
+      ddl_pre text, ddl_post text, ddl_post_plain text, manifest text, manifest_hash text, sealed_at timestamptz);
     create table if not exists kirikae.stage (
       phase text, attempt integer, name text, done_at timestamptz not null default now(), primary key (phase, attempt, name))`);
   await ends.backup.query(

@@ -10,7 +10,7 @@ import { planParts, type PartPlan, type Phase } from './engine/parts';
 import { readSequences, readTables, writeSequences } from './engine/tables';
 import { KirikaeError } from './errors';
 import { bringHome, keptSchemas } from './keep';
-import { noteStage, ownClaim, stageDone, checkpointDdl, type RunIdentity } from './ledger';
+import { noteStage, ownClaim, stageDone, checkpointDdl, type Claim, type RunIdentity } from './ledger';
 import { inTransaction } from './postgres/connect';
 import { dumpHash, dumpSchema } from './postgres/dump';
 import { analyzeTables, applyPostData } from './post-data';
@@ -29,8 +29,9 @@ export interface RestoreEnds {
 
 /**
  * Empties the managed schemas, applies the stored definition and plans the copy; once per attempt. Old objects that were kept
- * are moved home instead, and nothing is left to copy; an attempt after that finds none and copies.
- * @throws KirikaeError when the ledger has no mark `reset`, or has `live` without an accepted loss: then nothing restores
+ * are moved home instead, and nothing is left to copy; an attempt after that finds none and copies. Nothing is left to copy
+ * either where a clone of the backup has taken production's place.
+ * @throws what `mayRestore` throws
  */
 export async function beginRestore(ends: RestoreEnds): Promise<PartPlan> {
   const { production, backup, schemas, phase } = ends;
@@ -44,7 +45,8 @@ export async function beginRestore(ends: RestoreEnds): Promise<PartPlan> {
       await mayRestore(ends);
       if ((await keptSchemas(production)).length > 0) {
         await bringHome(production, schemas);
-        for (const stage of ['schema', 'home']) await noteStage(production, phase.name, phase.attempt, stage);
+        for (const stage of ['schema', 'whole'])
+          await noteStage(production, phase.name, phase.attempt, stage);
         return;
       }
       await emptySchemas(production, schemas);
@@ -54,8 +56,8 @@ export async function beginRestore(ends: RestoreEnds): Promise<PartPlan> {
       await noteStage(production, phase.name, phase.attempt, 'schema');
     });
   }
-  const home = await stageDone(production, phase.name, phase.attempt, 'home');
-  const tables = home ? [] : await readTables(backup, sealed.schemas);
+  const whole = await stageDone(production, phase.name, phase.attempt, 'whole');
+  const tables = whole ? [] : await readTables(backup, sealed.schemas);
   return planParts(production, phase, tables.map(plainCopy), await sameMajor(production, backup));
 }
 
@@ -67,9 +69,9 @@ export async function finishRestore(
   const { production, backup, schemas, phase } = ends;
   await mayRestore(ends);
   const sealed = await sealedManifest(backup);
-  // What was moved home has its keys, its sequences and its statistics.
-  const home = await stageDone(production, phase.name, phase.attempt, 'home');
-  if (!home && !(await stageDone(production, phase.name, phase.attempt, 'keys'))) {
+  // What was moved home or cloned has its keys, its sequences and its statistics.
+  const whole = await stageDone(production, phase.name, phase.attempt, 'whole');
+  if (!whole && !(await stageDone(production, phase.name, phase.attempt, 'keys'))) {
     const { ddlPost } = await readBackup(backup);
     await applyPostData({
       ...work,
@@ -88,7 +90,7 @@ export async function finishRestore(
     });
   }
   await compareWithManifest(ends, sealed, work);
-  if (!home) await analyzeTables(production, schemas, { ...work, url: ends.productionUrl });
+  if (!whole) await analyzeTables(production, schemas, { ...work, url: ends.productionUrl });
 }
 
 async function compareWithManifest(
@@ -132,7 +134,14 @@ async function compareWithManifest(
   }
 }
 
-async function mayRestore({ production, run }: RestoreEnds): Promise<void> {
+/**
+ * @returns this run's claim
+ * @throws KirikaeError when the ledger has no mark `reset`, or has `live` without an accepted loss: then nothing restores
+ */
+export async function mayRestore({
+  production,
+  run,
+}: Pick<RestoreEnds, 'production' | 'run'>): Promise<Claim> {
   const claim = await ownClaim(production, run);
   if (!claim.resetAt) {
     throw new KirikaeError(
@@ -146,9 +155,11 @@ async function mayRestore({ production, run }: RestoreEnds): Promise<void> {
       'The ledger has the mark "live": users may have written since, so nothing restores without rollBack with acceptLoss.',
     );
   }
+  return claim;
 }
 
-async function sealedManifest(backup: Client): Promise<Manifest> {
+/** @throws KirikaeError when the backup is not sealed */
+export async function sealedManifest(backup: Client): Promise<Manifest> {
   const { manifest } = await readBackup(backup);
   if (!manifest)
     throw new KirikaeError('StepFailed', 'The backup is not sealed, so it is not restored from.');

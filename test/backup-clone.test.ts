@@ -1,9 +1,10 @@
 /** `backup.method: clone`: production's files copied by the server, verified and sealed as ever, also when the worker dies. */
 import { existsSync } from 'node:fs';
 import { Client } from 'pg';
+import { holdClones } from './support/clone-door';
 import { hasDatabase, leftovers, stateOf } from './support/database-state';
 import { testPostgres } from './support/environment';
-import { changePlan, onServer } from './support/gated-migration';
+import { onServer } from './support/gated-migration';
 import {
   approve,
   layOutMigration,
@@ -16,15 +17,7 @@ import {
 } from './support/migration';
 import { pointTo, refusalOf } from './support/preflight';
 import { checkTumikiMigration } from './support/tumiki-checker';
-import {
-  endOf,
-  expectAsBefore,
-  expectRolledBack,
-  openScene,
-  runToEnd,
-  schemaWith,
-  type Scene,
-} from './support/way-back';
+import { endOf, expectAsBefore, openScene, runToEnd, type Scene } from './support/way-back';
 import { startWorkerProcess } from './support/worker-process';
 
 let scene: Scene;
@@ -69,33 +62,6 @@ test('ends as migrated with every row right, from a backup that was cloned altho
   );
 });
 
-test.each(['drop', 'keep'])('is restored from when a later step fails (reset.mode %s)', async (mode) => {
-  migration = await layOutMigration(scene.template, (plan) => {
-    clone(plan);
-    plan.reset = { mode };
-  });
-  const dir = schemaWith(
-    migration,
-    'alter table "McpServerRequestLog" add constraint log_of_a_user foreign key ("method") references "User" ("id")',
-  );
-  changePlan(migration, (plan) => (plan.schema = { kind: 'sql', dir }));
-  const before = await stateOf(migration.production.url);
-  const ending = await runToEnd(scene, migration, approve);
-  await expectRolledBack(migration, ending, { before, step: 'migrate', because: /log_of_a_user/ });
-  expect(await hasDatabase(backupName())).toBe(true);
-});
-
-test('is restored from when a smoke check fails', async () => {
-  migration = await layOutMigration(scene.template, (plan) => {
-    clone(plan);
-    plan.rollbackSmoke = [];
-  });
-  migration.health.status = 500;
-  const before = await stateOf(migration.production.url);
-  const ending = await runToEnd(scene, migration, approve);
-  await expectRolledBack(migration, ending, { before, step: 'smoke', because: /"API answers" fails/ });
-});
-
 test('is removed when the reset is rejected', async () => {
   migration = await layOutMigration(scene.template, clone);
   const before = await stateOf(migration.production.url);
@@ -110,7 +76,7 @@ test('is removed when the reset is rejected', async () => {
 
 test('a worker killed in the middle of the clone is replaced, and production lets everybody in at the end', async () => {
   migration = await layOutMigration(scene.template, clone);
-  const door = await holdClones();
+  const door = await holdClones(migration.production.name);
   const first = await startWorkerProcess(migration, scene.namespace);
   const handle = await startRun(scene.client);
   await until(() => door.reached(backupName()));
@@ -127,7 +93,7 @@ test('a worker killed in the middle of the clone is replaced, and production let
 test('a run cancelled in the middle of the clone leaves production as it was and no clone', async () => {
   migration = await layOutMigration(scene.template, clone);
   const before = await stateOf(migration.production.url);
-  const door = await holdClones();
+  const door = await holdClones(migration.production.name);
   const ending = await runToEnd(scene, migration, async (handle) => {
     await until(() => door.reached(backupName()));
     await handle.cancel();
@@ -190,25 +156,6 @@ function keepConnecting(url: string): { stop: () => Promise<number> } {
       await Promise.all(loops);
       return ended;
     },
-  };
-}
-
-/** Stops a CREATE DATABASE from production at its template's door, by the lock of a comment that is never made. */
-async function holdClones() {
-  const { name: production } = migration.production;
-  const client = new Client({ connectionString: testPostgres().url('postgres') });
-  await client.connect();
-  await client.query(`begin; comment on database "${production}" is 'held'`);
-  return {
-    // By a session of its own: within a transaction pg_stat_activity stands still.
-    reached: async (name: string) => {
-      const sql = `select 1 from pg_stat_activity a join pg_locks l using (pid)
-        where query like $1 and l.classid = 'pg_database'::regclass and not granted`;
-      return withDatabase(testPostgres().url('postgres'), async (look) => {
-        return (await look.query(sql, [`create database "${name}"%`])).rows.length > 0;
-      });
-    },
-    open: () => client.end(),
   };
 }
 

@@ -123,7 +123,7 @@ test('the unfinished backup of an earlier run is refused with the command that r
     client.query(`create schema kirikae;
       create table kirikae.backup (singleton boolean primary key default true, namespace text, workflow_id text, chain text,
         plan text, created_database boolean, started_at timestamptz default now(), ddl_pre text, ddl_post text,
-        ddl_post_plain text, ddl_hash text, manifest text, manifest_hash text, sealed_at timestamptz);
+        ddl_post_plain text, manifest text, manifest_hash text, sealed_at timestamptz);
       insert into kirikae.backup (namespace, workflow_id, chain, plan, created_database) values ('n', 'last-week', 'c', 'tumiki', true)`),
   );
   const status = await refusedRun();

@@ -80,6 +80,7 @@ async function restore(run: Run): Promise<void> {
   const ref = run.ref(true);
   const attempt = await database.nextRestore({ run: ref });
   const plan = await database.beginRestore({ run: ref, attempt });
+  for (const sentence of plan.notes ?? []) run.note(sentence);
   await copyRows(run, 'reset', { name: 'restore', attempt }, plan.groups, true);
   await database.finishRestore({ run: ref, attempt });
 }

@@ -1,0 +1,203 @@
+/** Restore by the reverse of a clone: the backup's files are copied once more, and two renames put the copy in production's place. */
+import { createHash } from 'node:crypto';
+import type { Client } from 'pg';
+import { copyFiles, endPredecessors, whileEmpty, withCaretakers, type Caretakers } from './database-files';
+import { KirikaeError, failureType, sentence } from './errors';
+import { keptSchemas } from './keep';
+import {
+  checkpointDdl,
+  mirrorClaim,
+  noteStage,
+  removeLedger,
+  stageDone,
+  type Claim,
+  type RunIdentity,
+} from './ledger';
+import { all, inTransaction, one, withClient } from './postgres/connect';
+import { identifier } from './postgres/sql';
+import { databaseOf, otherDatabase } from './postgres/url';
+import { mayRestore } from './restore';
+
+export interface Swap {
+  productionUrl: string;
+  backupUrl: string;
+  run: RunIdentity;
+  attempt: number;
+  /** Marks the sessions of this activity, the same for every attempt. */
+  label: string;
+  /** As for endSwaps. */
+  workflowSessions: string;
+  signal: AbortSignal;
+}
+
+/**
+ * Ends what an earlier attempt or Temporal run might still rename with: such a session is in no database whose claim it looks at.
+ * @param workflowSessions LIKE pattern of application_name for every session of the workflow
+ */
+export async function endSwaps(owner: Client, workflowSessions: string): Promise<void> {
+  await endPredecessors(owner, `${workflowSessions} swap`);
+}
+
+/**
+ * Puts a clone of the backup in production's place, with the ledger and everything that belongs to a database rather than to
+ * its content. Does nothing where old objects wait to be moved home, or where an earlier attempt did it.
+ * @returns null, or a sentence saying why rows have to be copied instead; production is untouched then
+ * @throws what `mayRestore` throws, and outages
+ */
+export async function swapInClone(swap: Swap): Promise<string | null> {
+  const production = databaseOf(swap.productionUrl);
+  const mark = createHash('sha256').update(`${swap.run.chain} ${production}`).digest('hex').slice(0, 10);
+  const names = { production, fresh: `kirikae_restored_${mark}`, former: `kirikae_replaced_${mark}` };
+  return withCaretakers(swap, 'swap', async (caretakers) => {
+    await endSwaps(caretakers.owner, swap.workflowSessions);
+    // After this look a claim that changes hands ends this attempt's sessions, so that it renames nothing.
+    const found = await withClient(swap.productionUrl, `${swap.label} look`, (client) => look(client, swap));
+    const leftovers = () => dropDatabases(caretakers.owner, [names.fresh, names.former]);
+    await leftovers();
+    if (found.done) return null;
+    if (found.claim.liveAt) return 'Production was live, so the rows of the managed schemas are copied back.';
+    try {
+      await exchange(swap, caretakers, names, found);
+    } catch (error) {
+      if (swap.signal.aborted || ['Outage', 'Overtaken'].includes(failureType(error))) throw error;
+      await leftovers();
+      return `A clone of the backup can't take production's place, so its rows are copied back: ${sentence(error).replace(/\.$/, '')}.`;
+    }
+    await leftovers();
+    return null;
+  });
+}
+
+interface Found {
+  done: boolean;
+  claim: Claim;
+  oid: number;
+}
+
+interface Names {
+  production: string;
+  fresh: string;
+  former: string;
+}
+
+async function look(client: Client, { run, attempt }: Swap): Promise<Found> {
+  const claim = await mayRestore({ production: client, run });
+  const { oid } = await one<{ oid: number }>(
+    client,
+    'select oid from pg_database where datname = current_database()',
+  );
+  await client.query(`set client_min_messages = warning;${checkpointDdl}`);
+  const done =
+    (await stageDone(client, 'restore', attempt, 'schema')) || (await keptSchemas(client)).length > 0;
+  return { done, claim, oid };
+}
+
+async function exchange(swap: Swap, caretakers: Caretakers, names: Names, found: Found): Promise<void> {
+  const { owner } = caretakers;
+  const refuseIf = (stubborn: string[] | null, where: string) => {
+    if (stubborn === null) return;
+    throw new KirikaeError('StepFailed', `sessions in ${where} don't end (${stubborn.join(', ')})`);
+  };
+  const backup = databaseOf(swap.backupUrl);
+  refuseIf(await copyFiles(caretakers, backup, names.fresh, swap.signal), 'the backup');
+  const freshUrl = otherDatabase(swap.backupUrl, names.fresh);
+  await withClient(freshUrl, `${swap.label} fresh`, (client) =>
+    moveLedger(client, found.claim, swap.attempt),
+  );
+  await putBack(owner, names);
+  const rename = async () => {
+    await owner.query(renaming(names.production, names.former));
+    await owner.query(renaming(names.fresh, names.production));
+    const rows = await all<{ oid: number }>(owner, 'select oid from pg_database where datname = $1', [
+      names.former,
+    ]);
+    if (rows[0]?.oid === found.oid) return;
+    throw new KirikaeError('Overtaken', 'Production was restored by another attempt meanwhile.');
+  };
+  const both = [names.production, names.fresh];
+  refuseIf(await whileEmpty(caretakers, both, swap.signal, () => inTransaction(owner, rename)), 'production');
+}
+
+// What was the backup's own goes; production's claim and this restore's checkpoints take its place.
+async function moveLedger(client: Client, claim: Claim, attempt: number): Promise<void> {
+  await removeLedger(client);
+  await mirrorClaim(client, claim);
+  await client.query(checkpointDdl);
+  for (const stage of ['schema', 'whole']) await noteStage(client, 'restore', attempt, stage);
+}
+
+/**
+ * Gives the clone what a database has outside its content: owner, grants, settings, comment, limit.
+ * @throws KirikaeError naming what could not be given
+ */
+async function putBack(owner: Client, names: Names): Promise<void> {
+  const before = await portray(owner, names.production);
+  for (const sql of await all<{ sql: string }>(owner, attributes, [names.production, names.fresh]))
+    await owner.query(sql.sql);
+  const after = await portray(owner, names.fresh);
+  const lost = Object.keys(before).filter((key) => before[key] !== after[key]);
+  if (lost.length > 0)
+    throw new KirikaeError('StepFailed', `it would not have its ${lost.join(', ')} (pg_database)`);
+}
+
+// Everything that the catalogues know of a database by its oid, as text.
+async function portray(client: Client, name: string): Promise<Record<string, string | null>> {
+  const { portrait } = await one<{ portrait: Record<string, string | null> }>(
+    client,
+    `select (select jsonb_object_agg(key, value::text) from jsonb_each(
+         to_jsonb(d) - array['oid', 'datname', 'datacl', 'datfrozenxid', 'datminmxid', 'datlastsysoid'])) ||
+       jsonb_build_object(
+         'grants', (select string_agg(a::text, ' ' order by a::text) from aclexplode(coalesce(datacl, acldefault('d', datdba))) a),
+         'settings', (select string_agg(concat_ws(' ', setrole, setting), ' ' order by setrole, setting)
+           from pg_db_role_setting, unnest(setconfig) setting where setdatabase = d.oid),
+         'comment', shobj_description(d.oid, 'pg_database'),
+         'security labels', (select string_agg(concat_ws(' ', provider, label), ' ' order by provider) from pg_shseclabel
+           where objoid = d.oid and classoid = 'pg_database'::regclass),
+         'subscriptions', (select string_agg(subname, ' ' order by subname) from pg_subscription where subdbid = d.oid),
+         'replication slots', (select string_agg(slot_name, ' ' order by slot_name) from pg_replication_slots s
+           where s.database = d.datname)) as portrait
+     from pg_database d where datname = $1`,
+    [name],
+  );
+  return portrait;
+}
+
+// Lists of names stand in the catalogue as SQL wants them; other values are text.
+const attributes = `
+  with d as (select * from pg_database where datname = $1)
+  select sql from (
+    select 1 as rank, format('alter database %I owner to %I', $2::text, pg_get_userbyid(datdba)) as sql from d
+    union all select 2, format('alter database %I with connection limit %s is_template %s', $2::text, datconnlimit, datistemplate::text) from d
+    union all select 3, format('comment on database %I is %L', $2::text, shobj_description(oid, 'pg_database')) from d
+      where shobj_description(oid, 'pg_database') is not null
+    union all select 4, format('revoke all on database %I from public, %I', $2::text, pg_get_userbyid(datdba)) from d
+      where datacl is not null
+    union all select 5, format('grant %s on database %I to %s%s', privilege_type, $2::text,
+        case when grantee = 0 then 'public' else quote_ident(pg_get_userbyid(grantee)) end,
+        case when is_grantable then ' with grant option' else '' end) from d, aclexplode(datacl)
+    union all select 6, format('alter %s set %I to %s',
+        case when setrole = 0 then format('database %I', $2::text)
+          else format('role %I in database %I', pg_get_userbyid(setrole), $2::text) end,
+        split_part(setting, '=', 1),
+        case when split_part(setting, '=', 1) in ('search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries')
+            and value not in ('', '""') then value
+          else quote_literal(case value when '""' then '' else value end) end)
+      from d join pg_db_role_setting on setdatabase = d.oid, unnest(setconfig) setting,
+        substr(setting, strpos(setting, '=') + 1) value) as statements
+  order by rank`;
+
+async function dropDatabases(owner: Client, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const rows = await all<{ template: boolean }>(
+      owner,
+      'select datistemplate as template from pg_database where datname = $1',
+      [name],
+    );
+    if (rows[0]?.template) await owner.query(`alter database ${identifier(name)} is_template false`);
+    if (rows[0]) await owner.query(`drop database ${identifier(name)} with (force)`);
+  }
+}
+
+function renaming(from: string, to: string): string {
+  return `alter database ${identifier(from)} rename to ${identifier(to)}`;
+}

@@ -1,0 +1,24 @@
+/** Holds up CREATE DATABASE … TEMPLATE at its template's door. */
+import { Client } from 'pg';
+import { testPostgres } from './environment';
+import { withDatabase } from './migration';
+
+/** Holds clones of a database, by the lock of a comment that is never made, until `open`. */
+export async function holdClones(
+  template: string,
+): Promise<{ reached: (name: string) => Promise<boolean>; open: () => Promise<void> }> {
+  const client = new Client({ connectionString: testPostgres().url('postgres') });
+  await client.connect();
+  await client.query(`begin; comment on database "${template}" is 'held'`);
+  return {
+    // By a session of its own: within a transaction pg_stat_activity stands still.
+    reached: (name) => {
+      const sql = `select 1 from pg_stat_activity a join pg_locks l using (pid)
+        where query like $1 and l.classid = 'pg_database'::regclass and not granted`;
+      return withDatabase(testPostgres().url('postgres'), async (look) => {
+        return (await look.query(sql, [`create database %${name}%`])).rows.length > 0;
+      });
+    },
+    open: () => client.end(),
+  };
+}
