@@ -47,14 +47,19 @@ export async function dumpSchema(
   return { prelude, pre: before.entries, post: parseDump(post).entries };
 }
 
+const logged = /^ {4}LOGGED\n/m;
+
 /** SQL of entries, ready to be sent as one query and to be cut again by `parseDump`; schemas themselves are left to `prepareLike`. */
 export function dumpSql(dump: SchemaDump, entries: readonly DumpEntry[], serverVersion: number): string {
+  // Before 15 sequences are always logged, and a newer pg_dump's word for it is not known.
+  const understood = ({ type, sql }: DumpEntry) =>
+    serverVersion < 15 && type === 'SEQUENCE' ? sql.replace(logged, '') : sql;
   const body = entries
     .filter((entry) => entry.type !== 'SCHEMA')
-    .map(
-      ({ name, type, schema, sql }) =>
-        `--\n-- Name: ${name}; Type: ${type}; Schema: ${schema}; Owner: -\n--\n\n${sql}\n`,
-    );
+    .map((entry) => {
+      const { name, type, schema } = entry;
+      return `--\n-- Name: ${name}; Type: ${type}; Schema: ${schema}; Owner: -\n--\n\n${understood(entry)}\n`;
+    });
   const known = (line: string) => serverVersion >= 17 || !line.startsWith('SET transaction_timeout');
   return [dump.prelude.split('\n').filter(known).join('\n'), ...body].join('\n');
 }

@@ -53,7 +53,8 @@ export async function makeZoo(): Promise<TestDatabase> {
   );
   const version = await withClient(database.url, 'zoo', majorVersion);
   for (const file of readdirSync(zooFolder).sort()) {
-    if (version < Number(/postgres_(\d+)/.exec(file)?.[1] ?? 0)) continue;
+    const [, before, major = version] = /(before_)?postgres_(\d+)/.exec(file) ?? [];
+    if (before ? version >= Number(major) : version < Number(major)) continue;
     await withDatabase(database.url, (client) =>
       client.query(readFileSync(path.join(zooFolder, file), 'utf8')),
     );
@@ -64,7 +65,7 @@ export async function makeZoo(): Promise<TestDatabase> {
 /** The zoo's definition as pg_dump gives it, without schemas and extensions. */
 export async function zooDdl(url: string): Promise<string> {
   const dump = await dumpSchema(url, zooSchemas, { owners: true });
-  return dumpSql(dump, [...dump.pre, ...dump.post], 15);
+  return dumpSql(dump, [...dump.pre, ...dump.post], await withClient(url, 'zoo', majorVersion));
 }
 
 /** What a schema step would do: the definition, on empty schemas like production's. */

@@ -2,7 +2,6 @@
 create index on zoo.changed (a) where b is not null;
 create index "expr ""index""" on zoo.changed (lower(b), (a + 1) desc nulls last) include (c) with (fillfactor = 70);
 alter index zoo."expr ""index""" alter column 2 set statistics 500;
-create index on zoo.checked (zoo.fits(kind, n));
 create index on zoo.no_key using hash (b);
 create index on zoo."every type" using gin (jb jsonb_path_ops);
 create index on zoo."every type" using gin ("from" zoo.gin_trgm_ops);
