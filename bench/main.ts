@@ -24,7 +24,7 @@ const smallUsers = 200;
 async function main(): Promise<void> {
   const options = new Command('bench')
     .description('Measures backup, migration and restore against other tools, on servers of its own')
-    .option('--users <n>', 'users to make up, about 77 rows each', positive, 40_000)
+    .option('--users <n>', 'users to make up, about 76 rows each', positive, 40_000)
     .option('--rounds <n>', 'how often everything is measured', positive, 3)
     .option('--no-runs', 'without whole runs of a tenth, all and four times the users')
     .option('--out <folder>', 'where results.json and results.svg go', path.join(packageRoot, 'bench'))

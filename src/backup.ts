@@ -37,10 +37,14 @@ export async function beginBackup(
   if (!(await stageDone(ends.backup, 'backup', 1, 'schema'))) {
     await prepareLike(ends.backup, { client: ends.production, url: ends.productionUrl }, ends.schemas, false);
     const plain = await dumpSchema(ends.productionUrl, ends.schemas, { owners: false });
-    const version = await majorVersion(ends.backup);
+    const [from, to] = [await majorVersion(ends.production), await majorVersion(ends.backup)];
+    const version = Math.min(from, to);
+    // From PostgreSQL 17 on an index's functions are called without a search_path, which older ones may need.
+    const pathless = from < 17 && to >= 17;
     await inTransaction(ends.backup, async () => {
       await applyDdl(ends.backup, dumpSql(plain, plain.pre, version), "production's schema");
-      const post = dumpSql(plain, plain.post.filter(servesReading), version);
+      const serving = plain.post.filter(servesReading);
+      const post = dumpSql(plain, pathless ? withoutComputed(serving) : serving, version);
       await ends.backup.query('update kirikae.backup set ddl_post_plain = $1', [post]);
       await noteStage(ends.backup, 'backup', 1, 'schema');
     });
@@ -58,6 +62,14 @@ export async function beginBackup(
 function servesReading({ type, name }: DumpEntry): boolean {
   const guards = /^(TRIGGER|RULE|POLICY|ROW SECURITY)\b/;
   return !guards.test(type) && !(type === 'COMMENT' && guards.test(name));
+}
+
+// Without the indexes of expressions or with a condition, and without what is said about them.
+function withoutComputed(entries: readonly DumpEntry[]): DumpEntry[] {
+  const computes = ({ type, sql }: DumpEntry) =>
+    type === 'INDEX' && /\bUSING "?\w+"? \(.*(\(|\) WHERE )/s.test(sql);
+  const names = entries.filter(computes).map(({ schema, name }) => qualified({ schema, name }));
+  return entries.filter((entry) => !computes(entry) && !names.some((name) => entry.sql.includes(name)));
 }
 
 /** A table copied as it is, into the table of the same name. */

@@ -11,6 +11,7 @@ import { prepareLike } from '../../src/database';
 import { dumpSchema, dumpSql, majorVersion } from '../../src/postgres/dump';
 import { claimProduction, type RunIdentity } from '../../src/ledger';
 import { withClient } from '../../src/postgres/connect';
+import { databaseOf, otherDatabase } from '../../src/postgres/url';
 import { resetProduction } from '../../src/reset';
 import { beginRestore, finishRestore } from '../../src/restore';
 import { createDatabase, testPostgres, type TestDatabase } from './environment';
@@ -125,7 +126,10 @@ async function contentOf(client: Client, name: string, kind: string): Promise<st
   return rows[0]?.content ?? '';
 }
 
-/** The product's steps on a database, in the order of the runbook and without Temporal. */
+/**
+ * The product's steps on a database, in the order of the runbook and without Temporal. ZOO_BACKUP_SERVER is the URL of another
+ * server for the backup, e.g. of a newer version.
+ */
 export class ZooRun {
   readonly backupUrl: string;
 
@@ -133,7 +137,8 @@ export class ZooRun {
     readonly url: string,
     readonly schemas: string[] = zooSchemas,
   ) {
-    this.backupUrl = `${url}_backup`;
+    const server = process.env.ZOO_BACKUP_SERVER;
+    this.backupUrl = server ? otherDatabase(server, `${databaseOf(url)}_backup`) : `${url}_backup`;
   }
 
   /** Claims, backs up, seals and indexes the backup. */
