@@ -18,15 +18,25 @@ export async function databaseExists(url: string, label: string): Promise<boolea
 /** Creates the URL's database with the encoding and locale of `like`; false when it was there. */
 export async function createDatabase(url: string, like: Client, label: string): Promise<boolean> {
   if (await databaseExists(url, label)) return false;
-  const model = await one<{ encoding: string; collate: string; ctype: string }>(
+  // What older versions don't have is null.
+  const model = await one<
+    Record<'encoding' | 'collate' | 'ctype', string> & Record<'provider' | 'locale' | 'rules', string | null>
+  >(
     like,
-    `select pg_encoding_to_char(encoding) as encoding, datcollate as collate, datctype as ctype
-     from pg_database where datname = current_database()`,
+    `select pg_encoding_to_char(encoding) as encoding, datcollate as collate, datctype as ctype, d->>'datlocprovider' as provider,
+       coalesce(d->>'datlocale', d->>'daticulocale') as locale, d->>'daticurules' as rules
+     from pg_database, to_jsonb(pg_database) d where datname = current_database()`,
   );
+  const provider = model.provider === 'i' ? 'icu' : model.provider === 'b' ? 'builtin' : null;
+  const locale =
+    provider && model.locale
+      ? ` locale_provider ${provider} ${provider}_locale ${literal(model.locale)}`
+      : '';
+  const rules = model.rules ? ` icu_rules ${literal(model.rules)}` : '';
   await withClient(otherDatabase(url, 'postgres'), label, (client) =>
     client.query(
       `create database ${identifier(databaseOf(url))} template template0 encoding ${literal(model.encoding)}
-       lc_collate ${literal(model.collate)} lc_ctype ${literal(model.ctype)}`,
+       lc_collate ${literal(model.collate)} lc_ctype ${literal(model.ctype)}${locale}${rules}`,
     ),
   );
   return true;
