@@ -181,7 +181,7 @@ export function copyActivities(settings: Settings) {
       attempt: number;
     }): Promise<GroupPlan & { notes?: string[] }> {
       const run = open(ref);
-      const note = run.plan.databases.backup.method === 'clone' ? await swap(run, attempt) : null;
+      const notes = run.plan.databases.backup.method === 'clone' ? await swap(run, attempt) : [];
       const plan = await run.sessions(['production', 'backup'], (production, backup) =>
         beginRestore({
           ...ends(run, production, backup),
@@ -189,7 +189,7 @@ export function copyActivities(settings: Settings) {
           phase: { name: 'restore', attempt },
         }),
       );
-      return { ...plan, notes: note === null ? [] : [note] };
+      return { ...plan, notes };
     },
 
     /** Keys, indexes, sequences; then everything is compared with the manifest. */
@@ -253,13 +253,14 @@ async function clone(run: Run): Promise<GroupPlan> {
 }
 
 // Nor here. The clone is of a sealed backup, as every restore is.
-async function swap(run: Run, attempt: number): Promise<string | null> {
+async function swap(run: Run, attempt: number): Promise<string[]> {
   await run.sessions(['backup'], sealedManifest);
   return swapInClone({
     productionUrl: run.url('production'),
     backupUrl: run.url('backup'),
     run: run.identity,
     attempt,
+    schemas: run.schemas,
     label: run.label,
     workflowSessions: run.workflowSessions,
     signal: cancellation(),

@@ -135,22 +135,11 @@ export function productionActivities(settings: Settings) {
      */
     async takeStock({ run: ref }: { run: RunRef }): Promise<Marks> {
       const run = open(ref);
-      if (run.plan.databases.backup.method === 'clone') {
-        const server = otherDatabase(run.url('backup'), 'postgres');
-        await withClient(server, `${run.label} stock`, (owner) => endSwaps(owner, run.workflowSessions));
-      }
-      return run.sessions(['production'], async (production) => {
-        const before = await readClaim(production);
-        const claim = await takeOverClaim(production, run.identity);
-        if (claim && before && before.runId !== run.identity.runId) {
-          await production.query(
-            `select pg_terminate_backend(pid) from pg_stat_activity
-             where datname = current_database() and application_name like $1 and application_name not like $2`,
-            [run.workflowSessions, `${APPLICATION} ${run.label} %`],
-          );
-        }
-        return marksOf(claim);
-      });
+      // Before, so that nobody waits at production's door; after, because one may have looked at the claim in between.
+      await endCloning(run);
+      const marks = await takeOver(run);
+      await endCloning(run);
+      return marks;
     },
 
     /** Sentences about rows that checks and background jobs wrote after `verify`; empty before it. */
@@ -214,6 +203,28 @@ export function productionActivities(settings: Settings) {
       return state !== 'other';
     },
   };
+}
+
+// What an earlier attempt at cloning the backup back might still rename.
+async function endCloning(run: Run): Promise<void> {
+  if (run.plan.databases.backup.method !== 'clone') return;
+  const server = otherDatabase(run.url('backup'), 'postgres');
+  await withClient(server, `${run.label} stock`, (owner) => endSwaps(owner, run.workflowSessions));
+}
+
+async function takeOver(run: Run): Promise<Marks> {
+  return run.sessions(['production'], async (production) => {
+    const before = await readClaim(production);
+    const claim = await takeOverClaim(production, run.identity);
+    if (claim && before && before.runId !== run.identity.runId) {
+      await production.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+             where datname = current_database() and application_name like $1 and application_name not like $2`,
+        [run.workflowSessions, `${APPLICATION} ${run.label} %`],
+      );
+    }
+    return marksOf(claim);
+  });
 }
 
 function marksOf(claim: Claim | null): Marks {

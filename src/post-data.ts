@@ -57,6 +57,7 @@ const foreignKey =
  * @throws KirikaeError naming what can't be applied
  */
 export async function applyPostData(post: PostData): Promise<void> {
+  await hurryAutovacuum(post.client);
   const { prelude, steps } = await planSteps(post);
   const done = await stagesOf(post);
   const open = (kind: Step['kind']) => steps.filter((step) => step.kind === kind && !done.has(step.name));
@@ -165,10 +166,9 @@ async function eachInSession<T>(
     const cut = () => destroy(client);
     signal.addEventListener('abort', cut);
     try {
-      // The cores are busy with the other sessions' indexes. Autovacuum, drawn to what was just loaded, gives way to a lock
-      // only once deadlock_timeout has passed, a second as a rule; superusers needn't wait it out with every statement.
+      await hurryAutovacuum(client);
+      // The cores are busy with the other sessions' indexes.
       await client.query(`set max_parallel_maintenance_workers = 0;
-        select set_config('deadlock_timeout', '10ms', false) where current_setting('is_superuser') = 'on';
         select set_config('maintenance_work_mem', '256MB', false) where pg_size_bytes(current_setting('maintenance_work_mem')) < 268435456`);
       for (let item = await next(); item !== undefined; item = await next()) {
         signal.throwIfAborted();
@@ -188,6 +188,14 @@ async function eachInSession<T>(
   const outcomes = await Promise.allSettled(Array.from({ length: Math.min(lanes, queue.length) }, lane));
   signal.throwIfAborted();
   for (const end of outcomes) if (end.status === 'rejected') throw end.reason;
+}
+
+// Autovacuum, drawn to what was just loaded, gives way to a lock only once deadlock_timeout has passed, a second as a rule;
+// superusers needn't wait it out with every statement.
+async function hurryAutovacuum(client: Client): Promise<void> {
+  await client.query(
+    `select set_config('deadlock_timeout', '10ms', false) where current_setting('is_superuser') = 'on'`,
+  );
 }
 
 async function stagesOf({ client, phase }: PostData): Promise<Set<string>> {

@@ -1,5 +1,5 @@
 /** Restore by the reverse of a clone: the backup's files are copied once more, and two renames put the copy in production's place. */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { Client } from 'pg';
 import { copyFiles, endPredecessors, whileEmpty, withCaretakers, type Caretakers } from './database-files';
 import { KirikaeError, failureType, sentence } from './errors';
@@ -23,6 +23,8 @@ export interface Swap {
   backupUrl: string;
   run: RunIdentity;
   attempt: number;
+  /** The managed ones. */
+  schemas: readonly string[];
   /** Marks the sessions of this activity, the same for every attempt. */
   label: string;
   /** As for endSwaps. */
@@ -40,36 +42,41 @@ export async function endSwaps(owner: Client, workflowSessions: string): Promise
 
 /**
  * Puts a clone of the backup in production's place, with the ledger and everything that belongs to a database rather than to
- * its content. Does nothing where old objects wait to be moved home, or where an earlier attempt did it.
- * @returns null, or a sentence saying why rows have to be copied instead; production is untouched then
+ * its content. Does nothing where old objects wait to be moved home, where an earlier attempt did it, or where it can't be
+ * done: production is untouched then, and rows are to be copied.
+ * @returns sentences: why rows have to be copied, which databases could not be removed
  * @throws what `mayRestore` throws, and outages
  */
-export async function swapInClone(swap: Swap): Promise<string | null> {
+export async function swapInClone(swap: Swap): Promise<string[]> {
   const production = databaseOf(swap.productionUrl);
   const mark = createHash('sha256').update(`${swap.run.chain} ${production}`).digest('hex').slice(0, 10);
-  const names = { production, fresh: `kirikae_restored_${mark}`, former: `kirikae_replaced_${mark}` };
-  return withCaretakers(swap, 'swap', async (caretakers) => {
-    await endSwaps(caretakers.owner, swap.workflowSessions);
-    // After this look a claim that changes hands ends this attempt's sessions, so that it renames nothing.
+  const ours = [`kirikae_restored_${mark}_`, `kirikae_replaced_${mark}_`] as const;
+  // A name of this attempt's own: one that was frozen may wake up and write into what it takes for its clone.
+  const own = randomBytes(4).toString('hex');
+  const names = { production, fresh: ours[0] + own, former: ours[1] + own };
+  return withCaretakers(swap, 'swap', async ({ owner, ender }) => {
+    await endSwaps(owner, swap.workflowSessions);
+    // After this look whoever takes the claim over ends this attempt's sessions, so that it renames nothing.
     const found = await withClient(swap.productionUrl, `${swap.label} look`, (client) => look(client, swap));
-    const leftovers = () => dropDatabases(caretakers.owner, [names.fresh, names.former]);
-    await leftovers();
-    if (found.done) return null;
-    if (found.claim.liveAt) return 'Production was live, so the rows of the managed schemas are copied back.';
+    if (found.done) return dropDatabases(owner, ours);
+    if (found.instead) return [found.instead, ...(await dropDatabases(owner, ours))];
+    const notes = await dropDatabases(owner, ours);
     try {
-      await exchange(swap, caretakers, names, found);
+      await exchange(swap, { owner, ender }, names, found);
     } catch (error) {
       if (swap.signal.aborted || ['Outage', 'Overtaken'].includes(failureType(error))) throw error;
-      await leftovers();
-      return `A clone of the backup can't take production's place, so its rows are copied back: ${sentence(error).replace(/\.$/, '')}.`;
+      notes.push(
+        `A clone of the backup can't take production's place, so its rows are copied back: ${sentence(error).replace(/\.$/, '')}.`,
+      );
     }
-    await leftovers();
-    return null;
+    return [...notes, ...(await dropDatabases(owner, ours))];
   });
 }
 
 interface Found {
   done: boolean;
+  /** Why rows are copied instead; null where nothing speaks against a clone. */
+  instead: string | null;
   claim: Claim;
   oid: number;
 }
@@ -80,7 +87,7 @@ interface Names {
   former: string;
 }
 
-async function look(client: Client, { run, attempt }: Swap): Promise<Found> {
+async function look(client: Client, { run, attempt, schemas }: Swap): Promise<Found> {
   const claim = await mayRestore({ production: client, run });
   const { oid } = await one<{ oid: number }>(
     client,
@@ -89,7 +96,26 @@ async function look(client: Client, { run, attempt }: Swap): Promise<Found> {
   await client.query(`set client_min_messages = warning;${checkpointDdl}`);
   const done =
     (await stageDone(client, 'restore', attempt, 'schema')) || (await keptSchemas(client)).length > 0;
-  return { done, claim, oid };
+  // Until it was verified the fence let nobody write; what came later in other schemas a clone would not have.
+  const late = claim.verifiedAt !== null || claim.liveAt !== null;
+  const outside = late ? await findOutside(client, schemas) : null;
+  const instead =
+    outside &&
+    `The new version may have written outside the managed schemas (${outside}), so that the managed ones' rows are copied back.`;
+  return { done, instead, claim, oid };
+}
+
+// Something with rows that is not in a managed schema, described; null when there is nothing.
+async function findOutside(client: Client, schemas: readonly string[]): Promise<string | null> {
+  const [found] = await all<{ name: string }>(
+    client,
+    `select format('%I.%I', n.nspname, c.relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where c.relkind in ('r', 'm', 'S') and n.nspname <> all($1::name[] || array['kirikae', 'information_schema']::name[])
+       and n.nspname !~ '^pg_'
+     union all (select 'large objects' from pg_largeobject_metadata limit 1) limit 1`,
+    [schemas],
+  );
+  return found?.name ?? null;
 }
 
 async function exchange(swap: Swap, caretakers: Caretakers, names: Names, found: Found): Promise<void> {
@@ -100,11 +126,12 @@ async function exchange(swap: Swap, caretakers: Caretakers, names: Names, found:
   };
   const backup = databaseOf(swap.backupUrl);
   refuseIf(await copyFiles(caretakers, backup, names.fresh, swap.signal), 'the backup');
-  const freshUrl = otherDatabase(swap.backupUrl, names.fresh);
-  await withClient(freshUrl, `${swap.label} fresh`, (client) =>
-    moveLedger(client, found.claim, swap.attempt),
-  );
   await putBack(owner, names);
+  // What was the backup's own goes; the ledger is production's user's, as it was.
+  const inFresh = (url: string, work: (client: Client) => Promise<void>) =>
+    withClient(otherDatabase(url, names.fresh), `${swap.label} fresh`, work);
+  await inFresh(swap.backupUrl, removeLedger);
+  await inFresh(swap.productionUrl, (client) => makeLedger(client, found.claim, swap.attempt));
   const rename = async () => {
     await owner.query(renaming(names.production, names.former));
     await owner.query(renaming(names.fresh, names.production));
@@ -118,9 +145,8 @@ async function exchange(swap: Swap, caretakers: Caretakers, names: Names, found:
   refuseIf(await whileEmpty(caretakers, both, swap.signal, () => inTransaction(owner, rename)), 'production');
 }
 
-// What was the backup's own goes; production's claim and this restore's checkpoints take its place.
-async function moveLedger(client: Client, claim: Claim, attempt: number): Promise<void> {
-  await removeLedger(client);
+// Production's claim and this restore's checkpoints.
+async function makeLedger(client: Client, claim: Claim, attempt: number): Promise<void> {
   await mirrorClaim(client, claim);
   await client.query(checkpointDdl);
   for (const stage of ['schema', 'whole']) await noteStage(client, 'restore', attempt, stage);
@@ -186,16 +212,27 @@ const attributes = `
         substr(setting, strpos(setting, '=') + 1) value) as statements
   order by rank`;
 
-async function dropDatabases(owner: Client, names: readonly string[]): Promise<void> {
-  for (const name of names) {
-    const rows = await all<{ template: boolean }>(
-      owner,
-      'select datistemplate as template from pg_database where datname = $1',
-      [name],
-    );
-    if (rows[0]?.template) await owner.query(`alter database ${identifier(name)} is_template false`);
-    if (rows[0]) await owner.query(`drop database ${identifier(name)} with (force)`);
+// What the way back made, this attempt or an earlier one. @returns sentences naming what could not be dropped
+async function dropDatabases(owner: Client, prefixes: readonly string[]): Promise<string[]> {
+  const found = await all<{ name: string; template: boolean }>(
+    owner,
+    `select datname as name, datistemplate as template from pg_database d where exists (
+       select from unnest($1::text[]) prefix where starts_with(d.datname, prefix))`,
+    [prefixes],
+  );
+  const notes: string[] = [];
+  for (const { name, template } of found) {
+    try {
+      if (template) await owner.query(`alter database ${identifier(name)} is_template false`);
+      await owner.query(`drop database if exists ${identifier(name)} with (force)`);
+    } catch (error) {
+      if (failureType(error) === 'Outage') throw error;
+      notes.push(
+        `The database ${name}, which nothing needs any more, could not be dropped: ${sentence(error)}.`,
+      );
+    }
   }
+  return notes;
 }
 
 function renaming(from: string, to: string): string {

@@ -30,6 +30,13 @@ export async function goBack(run: Run, options: { lossAccepted: boolean }): Prom
     await run.insist('Noting that the loss is accepted', () => database.acceptLoss({ run: ref }));
     run.live = false;
   }
+  if (marks.reset && !marks.pageOn && !options.lossAccepted) {
+    // The page comes down only when the old database is proved: users may have written to it since.
+    run.note('Production was restored already and is open to its users, so nothing was restored again.');
+    await run.insist('Removing the ledger', () => database.release({ run: ref }));
+    markUndone(run);
+    return 'restored';
+  }
   const host = hostOf(run.plan.hostQueue);
   if (marks.reset) {
     await run.insist('Turning the maintenance page on', async () => {
