@@ -219,7 +219,7 @@ async function takeOver(run: Run): Promise<Marks> {
     if (claim && before && before.runId !== run.identity.runId) {
       await production.query(
         `select pg_terminate_backend(pid) from pg_stat_activity
-             where datname = current_database() and application_name like $1 and application_name not like $2`,
+         where datname = current_database() and application_name like $1 and application_name not like $2`,
         [run.workflowSessions, `${APPLICATION} ${run.label} %`],
       );
     }

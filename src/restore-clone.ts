@@ -5,9 +5,9 @@ import { copyFiles, endPredecessors, whileEmpty, withCaretakers, type Caretakers
 import { KirikaeError, failureType, sentence } from './errors';
 import { keptSchemas } from './keep';
 import {
+  LEDGER_SCHEMA,
   checkpointDdl,
   mirrorClaim,
-  noteStage,
   removeLedger,
   stageDone,
   type Claim,
@@ -16,7 +16,7 @@ import {
 import { all, inTransaction, one, withClient } from './postgres/connect';
 import { identifier } from './postgres/sql';
 import { databaseOf, otherDatabase } from './postgres/url';
-import { mayRestore } from './restore';
+import { mayRestore, noteWhole } from './restore';
 
 export interface Swap {
   productionUrl: string;
@@ -110,7 +110,7 @@ async function findOutside(client: Client, schemas: readonly string[]): Promise<
   const [found] = await all<{ name: string }>(
     client,
     `select format('%I.%I', n.nspname, c.relname) as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where c.relkind in ('r', 'm', 'S') and n.nspname <> all($1::name[] || array['kirikae', 'information_schema']::name[])
+     where c.relkind in ('r', 'm', 'S') and n.nspname <> all($1::name[] || array['${LEDGER_SCHEMA}', 'information_schema']::name[])
        and n.nspname !~ '^pg_'
      union all (select 'large objects' from pg_largeobject_metadata limit 1) limit 1`,
     [schemas],
@@ -149,7 +149,7 @@ async function exchange(swap: Swap, caretakers: Caretakers, names: Names, found:
 async function makeLedger(client: Client, claim: Claim, attempt: number): Promise<void> {
   await mirrorClaim(client, claim);
   await client.query(checkpointDdl);
-  for (const stage of ['schema', 'whole']) await noteStage(client, 'restore', attempt, stage);
+  await noteWhole(client, attempt);
 }
 
 /**

@@ -45,9 +45,7 @@ export async function beginRestore(ends: RestoreEnds): Promise<PartPlan> {
       await mayRestore(ends);
       if ((await keptSchemas(production)).length > 0) {
         await bringHome(production, schemas);
-        for (const stage of ['schema', 'whole'])
-          await noteStage(production, phase.name, phase.attempt, stage);
-        return;
+        return noteWhole(production, phase.attempt);
       }
       await emptySchemas(production, schemas);
       await withoutDefaultPrivileges(production, () =>
@@ -156,6 +154,11 @@ export async function mayRestore({
     );
   }
   return claim;
+}
+
+/** Notes that an attempt left nothing to copy or to build: the old objects came as a whole. */
+export async function noteWhole(client: Client, attempt: number): Promise<void> {
+  for (const stage of ['schema', 'whole']) await noteStage(client, 'restore', attempt, stage);
 }
 
 /** @throws KirikaeError when the backup is not sealed */

@@ -1,7 +1,7 @@
 /** `backup.method: clone`: production's files copied by the server, verified and sealed as ever, also when the worker dies. */
 import { existsSync } from 'node:fs';
 import { Client } from 'pg';
-import { holdClones } from './support/clone-door';
+import { clone, holdClones } from './support/clone-door';
 import { hasDatabase, leftovers, stateOf } from './support/database-state';
 import { testPostgres } from './support/environment';
 import { onServer } from './support/gated-migration';
@@ -29,11 +29,6 @@ beforeAll(async () => {
 afterAll(() => scene.close());
 afterEach(() => migration.drop());
 
-const clone = (plan: Record<string, unknown>) => {
-  const { backup } = plan.databases as { backup: Record<string, unknown> };
-  backup.method = 'clone';
-  delete backup.create;
-};
 const backupName = () => `${migration.production.name}_backup`;
 
 test('ends as migrated with every row right, from a backup that was cloned although clients kept coming back', async () => {

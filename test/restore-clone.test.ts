@@ -1,5 +1,5 @@
 /** The way back with `backup.method: clone`: a clone of the backup takes production's place, with all that a database has. */
-import { holdClones } from './support/clone-door';
+import { clone, holdClones } from './support/clone-door';
 import { hasDatabase, stateOf } from './support/database-state';
 import { testPostgres } from './support/environment';
 import { changePlan, onServer } from './support/gated-migration';
@@ -102,12 +102,6 @@ test('a worker killed while the backup is cloned back is replaced, and leaves no
   });
   expect(await strays()).toEqual([]);
 });
-
-function clone(plan: Record<string, unknown>): void {
-  const { backup } = plan.databases as { backup: Record<string, unknown> };
-  backup.method = 'clone';
-  delete backup.create;
-}
 
 async function layOutFailing(): Promise<Migration> {
   const laidOut = await layOutMigration(scene.template, (plan) => {

@@ -19,12 +19,12 @@ export async function findOversizedRows(
   production: Client,
   schemas: readonly string[],
   binary: boolean,
-  limitBytes = mostBytes,
 ): Promise<string[]> {
   const findings: string[] = [];
   const { tables } = await readCatalog(production, schemas);
-  const threshold = Math.min(smallestTable, limitBytes / 250);
-  for (const table of tables.filter(({ kind, bytes }) => !kind.startsWith('foreign') && bytes > threshold)) {
+  for (const table of tables.filter(
+    ({ kind, bytes }) => !kind.startsWith('foreign') && bytes > smallestTable,
+  )) {
     const isBinary =
       binary &&
       table.columns.every(
@@ -32,7 +32,7 @@ export async function findOversizedRows(
       );
     const { rows } = await one<{ rows: string }>(
       production,
-      `select count(*) as rows from only ${qualified(table)} t where ${rowBytes(table, isBinary)} > ${limitBytes}`,
+      `select count(*) as rows from only ${qualified(table)} t where ${rowBytes(table, isBinary)} > ${mostBytes}`,
     ).catch((error: unknown) => {
       // A table that may not be read is a finding of its own.
       if (codeOf(error) !== '42501') throw error;
@@ -40,7 +40,7 @@ export async function findOversizedRows(
     });
     if (rows === '0') continue;
     findings.push(
-      `Table ${readable(table)} has ${rows} ${rows === '1' ? 'row' : 'rows'} of more than ${Math.floor(limitBytes / 1_000_000)} MB in COPY's ${isBinary ? 'binary' : 'text'} form, which PostgreSQL can't send. Split ${rows === '1' ? 'its' : 'their'} content over several rows, or move it out, before the run.`,
+      `Table ${readable(table)} has ${rows} ${rows === '1' ? 'row' : 'rows'} of more than ${Math.floor(mostBytes / 1_000_000)} MB in COPY's ${isBinary ? 'binary' : 'text'} form, which PostgreSQL can't send. Split ${rows === '1' ? 'its' : 'their'} content over several rows, or move it out, before the run.`,
     );
   }
   return findings;

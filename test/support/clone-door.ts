@@ -1,7 +1,14 @@
-/** Holds up CREATE DATABASE … TEMPLATE at its template's door. */
+/** Plans whose backup is a clone, and CREATE DATABASE … TEMPLATE held up at its template's door. */
 import { Client } from 'pg';
 import { testPostgres } from './environment';
 import { withDatabase } from './migration';
+
+/** Lets the plan's backup be a clone. */
+export function clone(plan: Record<string, unknown>): void {
+  const { backup } = plan.databases as { backup: Record<string, unknown> };
+  backup.method = 'clone';
+  delete backup.create;
+}
 
 /** Holds clones of a database, by the lock of a comment that is never made, until `open`. */
 export async function holdClones(
