@@ -9,7 +9,8 @@ COPY tools tools
 COPY src src
 COPY workflows workflows
 COPY activities activities
-COPY demo demo
+COPY cli cli
+COPY lab lab
 COPY examples examples
 COPY schema schema
 COPY bin bin

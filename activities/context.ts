@@ -1,14 +1,11 @@
 /** What every activity shares: its run's identity, the plan, sessions, heartbeats, and failures without secrets. */
 import { createHash } from 'node:crypto';
-import { CancelledFailure, CompleteAsyncError, Context } from '@temporalio/activity';
-import type { ActivityInboundCallsInterceptor } from '@temporalio/worker';
-import { ApplicationFailure } from '@temporalio/common';
+import { Context } from '@temporalio/activity';
 import type { Client } from 'pg';
-import type { Heartbeat, StepName } from '../src/contract';
-import { KirikaeError, UsageError, toFailure } from '../src/errors';
-import type { RunIdentity } from '../src/ledger';
+import { KirikaeError, UsageError } from '../src/errors';
+import type { RunIdentity } from '../src/ledger/claim';
 import { APPLICATION, connect, disconnect } from '../src/postgres/connect';
-import { findPlan, missingVariables, type Plan, type Settings } from '../src/settings';
+import { findPlan, missingVariables, type Plan, type Settings } from '../src/settings/read';
 
 /** Sent with every activity: which plan, and for whom. */
 export interface RunRef {
@@ -114,63 +111,10 @@ function short(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 10);
 }
 
-const progress = new WeakMap<Context, Heartbeat>();
-
 /** Aborts when this activity is cancelled or has lost its place to another attempt. */
 export function cancellation(): AbortSignal {
   return Context.current().cancellationSignal;
 }
 
-/** Counts rows and bytes in flight into the next heartbeats of this activity. */
-export function countProgress(step: StepName): (rows: number, bytes?: number) => void {
-  const counts: Heartbeat = { step, rows: 0, bytes: 0 };
-  progress.set(Context.current(), counts);
-  return (rows, bytes = 0) => {
-    counts.rows += rows;
-    counts.bytes += bytes;
-  };
-}
-
-/** Heartbeats every second for every activity, and turns whatever it throws into a failure without secrets. */
-export function guardActivities(
-  redact: (text: string) => string,
-): (context: Context) => { inbound: ActivityInboundCallsInterceptor } {
-  return (context) => ({
-    inbound: {
-      async execute(input, next) {
-        const beat = () => context.heartbeat(progress.get(context) ?? {});
-        const timer = setInterval(beat, 1_000);
-        try {
-          return withoutSecrets(await next(input), redact);
-        } catch (error) {
-          if (error instanceof CancelledFailure || error instanceof CompleteAsyncError) throw error;
-          if (context.cancellationSignal.aborted) throw context.cancellationSignal.reason;
-          if (error instanceof ApplicationFailure) {
-            throw ApplicationFailure.create({
-              type: error.type ?? 'StepFailed',
-              message: redact(error.message),
-              nonRetryable: error.nonRetryable ?? false,
-            });
-          }
-          throw toFailure(error, redact);
-        } finally {
-          clearInterval(timer);
-        }
-      },
-    },
-  });
-}
-
 // What activities say to people may quote a command or a driver, on success too. Names, hashes and counts stay as they are:
 // a short password would tear holes into them.
-function withoutSecrets(result: unknown, redact: (text: string) => string): unknown {
-  if (typeof result === 'string') return redact(result);
-  if (Array.isArray(result))
-    return result.map((item: unknown) => (typeof item === 'string' ? redact(item) : item));
-  if (typeof result !== 'object' || result === null) return result;
-  const said = Object.entries(result).filter(([name]) => name === 'findings' || name === 'notes');
-  return {
-    ...result,
-    ...Object.fromEntries(said.map(([name, sentences]) => [name, withoutSecrets(sentences, redact)])),
-  };
-}

@@ -1,22 +1,26 @@
 /** Activities that move rows: backup, migrate, restore, and the copy set aside before a late roll back. */
 import type { Client } from 'pg';
-import { beginBackup, analyzeBackup, indexBackup, openBackupDatabase, sealBackup } from '../src/backup';
-import { BACKUP_PHASE, readBackup } from '../src/manifest';
-import { adoptClone, cloneDatabase } from '../src/clone';
+import { beginBackup, openBackupDatabase } from '../src/backup/build';
+import { BACKUP_PHASE, readBackup } from '../src/backup/manifest';
+import { adoptClone, cloneDatabase } from '../src/backup/clone';
 import type { BackupStatus, Dropped, TableReport } from '../src/contract';
 import { copyGroup, type Copied } from '../src/engine/copy';
 import type { Phase } from '../src/engine/parts';
 import { KirikaeError } from '../src/errors';
-import { lastAttempt, ownClaim, setMark } from '../src/ledger';
-import { beginMigrate, compilePlan, finishMigrate } from '../src/migrate';
+import { ownClaim, setMark } from '../src/ledger/claim';
+import { beginMigrate, compilePlan, finishMigrate } from '../src/migrate/plan';
 import { withClient } from '../src/postgres/connect';
 import { databaseOf, otherDatabase } from '../src/postgres/url';
-import { beginRestore, finishRestore, sealedManifest } from '../src/restore';
-import { swapInClone } from '../src/restore-clone';
-import type { Settings } from '../src/settings';
-import { countDrops, keepCounters, verifyMigration } from '../src/verify';
-import { Run, cancellation, countProgress, type RunRef } from './context';
+import { beginRestore, finishRestore, sealedManifest } from '../src/restore/copy-back';
+import { swapInClone } from '../src/restore/swap-clone';
+import type { Settings } from '../src/settings/read';
+import { countDrops, verifyMigration } from '../src/migrate/verify';
+import { Run, cancellation, type RunRef } from './context';
 import { lanes } from './plan';
+import { lastAttempt } from '../src/ledger/checkpoints';
+import { keepCounters } from '../src/ledger/late-writes';
+import { analyzeBackup, indexBackup, sealBackup } from '../src/backup/seal';
+import { countProgress } from './guard';
 
 export interface GroupPlan {
   groups: number;

@@ -1,17 +1,20 @@
 /** Activities on the host that holds the maintenance flag and deploy rights, and the checks and messages anyone can send. */
 import path from 'node:path';
-import { runCommand } from '../src/command';
+import { runCommand } from '../src/host/command';
 import { KirikaeError } from '../src/errors';
-import { emptySchemas } from '../src/database';
-import { probeMaintenance, turnMaintenance } from '../src/maintenance';
-import { notifyStakeholders } from '../src/notify';
-import { ownClaim } from '../src/ledger';
+import { turnMaintenance } from '../src/host/page';
+import { notifyStakeholders } from '../src/host/notify';
+import { ownClaim } from '../src/ledger/claim';
 import { inTransaction } from '../src/postgres/connect';
-import { compareWithShadow, namedVariables, runSchemaStep } from '../src/schema-step';
-import { rollbackChecks, type Settings } from '../src/settings';
-import { milliseconds, type AutomaticCheck } from '../src/settings-schema';
-import { runCheck } from '../src/smoke';
-import { Run, cancellation, countProgress, type RunRef } from './context';
+import { compareWithShadow, runSchemaStep } from '../src/new-schema/deploy';
+import { rollbackChecks, type Settings } from '../src/settings/read';
+import { milliseconds, type AutomaticCheck } from '../src/settings/schema';
+import { runCheck } from '../src/host/smoke';
+import { Run, cancellation, type RunRef } from './context';
+import { emptySchemas } from '../src/postgres/managed-schemas';
+import { namedVariables } from '../src/settings/environment';
+import { probeMaintenance } from '../src/host/probe';
+import { countProgress } from './guard';
 
 export function hostActivities(settings: Settings) {
   const open = (ref: RunRef) => new Run(settings, ref);

@@ -1,5 +1,5 @@
 /** All activities of a worker, made for its settings. */
-import type { Settings } from '../src/settings';
+import type { Settings } from '../src/settings/read';
 import { copyActivities } from './copy';
 import { hostActivities } from './host';
 import { planActivities } from './plan';

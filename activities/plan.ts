@@ -1,8 +1,8 @@
 /** What a workflow may know of a plan: names, counts and times, no secret. */
 import os from 'node:os';
 import { Context } from '@temporalio/activity';
-import { findPlan, missingVariables, rollbackChecks, type Plan, type Settings } from '../src/settings';
-import { milliseconds } from '../src/settings-schema';
+import { findPlan, missingVariables, rollbackChecks, type Plan, type Settings } from '../src/settings/read';
+import { milliseconds } from '../src/settings/schema';
 import { UsageError } from '../src/errors';
 import { databaseOf } from '../src/postgres/url';
 

@@ -1,13 +1,13 @@
 /** Activities of preflight: nothing in production is changed. */
-import type { PreflightResult } from '../src/preflight-result';
+import type { PreflightResult } from '../src/preflight/result';
 import {
   checkDatabases,
   checkHost,
   checkMapping,
   deployToShadow,
   type DatabaseFindings,
-} from '../src/preflight/index';
-import type { Settings } from '../src/settings';
+} from '../src/preflight/preflight';
+import type { Settings } from '../src/settings/read';
 import { Run, cancellation, type RunRef } from './context';
 
 export function preflightActivities(settings: Settings) {

@@ -1,10 +1,10 @@
 /** Activities on production itself: claim, marks, fence, reset, and leaving nothing behind. */
-import { readBackup, removeBackup } from '../src/manifest';
-import { isOwnClone } from '../src/clone';
-import { databaseExists, dropDatabase } from '../src/database';
-import { raiseFence, liftFence } from '../src/fence';
+import { readBackup, removeBackup } from '../src/backup/manifest';
+import { isOwnClone } from '../src/backup/clone';
+import { databaseExists, dropDatabase } from '../src/postgres/databases';
+import { raiseFence, liftFence } from '../src/reset/fence';
 import { KirikaeError } from '../src/errors';
-import { dropKept, keptSchemas } from '../src/keep';
+import { dropKept, keptSchemas } from '../src/reset/set-aside';
 import {
   claimProduction,
   isSameWorkflow,
@@ -16,16 +16,17 @@ import {
   setMark,
   takeOverClaim,
   type Claim,
-} from '../src/ledger';
+} from '../src/ledger/claim';
 import { APPLICATION, inTransaction, withClient } from '../src/postgres/connect';
 import { databaseOf, otherDatabase } from '../src/postgres/url';
-import { resetProduction } from '../src/reset';
-import { endSwaps } from '../src/restore-clone';
-import type { Settings } from '../src/settings';
-import { cleanShadow, shadowOwner } from '../src/shadow';
-import { writtenSince } from '../src/verify';
-import { Run, cancellation, countProgress, type RunRef } from './context';
+import { resetProduction } from '../src/reset/reset';
+import { endSwaps } from '../src/restore/swap-clone';
+import type { Settings } from '../src/settings/read';
+import { cleanShadow, shadowOwner } from '../src/new-schema/shadow';
+import { Run, cancellation, type RunRef } from './context';
 import { lanes } from './plan';
+import { writtenSince } from '../src/ledger/late-writes';
+import { countProgress } from './guard';
 
 /** The ledger's marks as the workflow needs them. */
 export interface Marks {

@@ -2,12 +2,12 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Report } from '../src/contract';
-import { keptSchemas } from '../src/keep';
-import { readClaim } from '../src/ledger';
+import { keptSchemas } from '../src/reset/set-aside';
+import { readClaim } from '../src/ledger/claim';
 import { placeOf } from '../src/postgres/url';
 import { identifier } from '../src/postgres/sql';
-import { renderReport } from '../src/report-html';
-import type { Settings } from '../src/settings';
+import { renderReport } from '../src/report/html';
+import type { Settings } from '../src/settings/read';
 import { Run, type RunRef } from './context';
 
 export function reportActivities(settings: Settings) {

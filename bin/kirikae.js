@@ -6,7 +6,7 @@
 const { existsSync } = require('node:fs');
 const path = require('node:path');
 
-const main = path.join(__dirname, '..', 'dist', 'src', 'cli', 'main.js');
+const main = path.join(__dirname, '..', 'dist', 'cli', 'main.js');
 if (existsSync(main)) {
   const { runCli } = require(main);
   runCli(process.argv.slice(2)).then((exitCode) => {
@@ -14,7 +14,7 @@ if (existsSync(main)) {
   });
 } else {
   console.error(
-    'Kirikae has not been built yet: dist/src/cli/main.js is missing. Run npm run build, then repeat.',
+    'Kirikae has not been built yet: dist/cli/main.js is missing. Run npm run build, then repeat.',
   );
   process.exitCode = 1;
 }

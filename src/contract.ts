@@ -176,3 +176,5 @@ export interface Heartbeat {
   bytes: number;
   detail?: string;
 }
+
+export const LEDGER_SCHEMA = 'kirikae';

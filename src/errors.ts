@@ -1,5 +1,4 @@
 /** The errors of the product: what each means for a run, and the sentence an operator reads. */
-import { ApplicationFailure } from '@temporalio/common';
 
 /**
  * How a failure is treated (design: "Failure rules").
@@ -71,20 +70,6 @@ export function sentence(error: unknown): string {
   if (error instanceof AggregateError) return sentence(error.errors[0]);
   if (error instanceof Error) return error.message || codeOf(error) || error.name;
   return String(error);
-}
-
-/** Turns an error into the ApplicationFailure that Temporal records; only an `Outage` is retried. */
-export function toFailure(error: unknown, redact: (text: string) => string): ApplicationFailure {
-  const type = failureType(error);
-  const code = codeOf(error);
-  const hint = type === 'StepFailed' && code && /^[0-9A-Z]{5}$/.test(code) ? ` (SQLSTATE ${code})` : '';
-  const failure = ApplicationFailure.create({
-    type,
-    message: redact(sentence(error) + hint),
-    nonRetryable: type !== 'Outage',
-  });
-  failure.stack = `${type}: ${failure.message}`;
-  return failure;
 }
 
 // `pg` reports a connection that ended under a query without any code.

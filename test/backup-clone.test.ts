@@ -16,7 +16,7 @@ import {
   type Migration,
 } from './support/migration';
 import { pointTo, refusalOf } from './support/preflight';
-import { checkTumikiMigration } from './support/tumiki-checker';
+import { checkTumikiMigration } from '../lab/tumiki-checker';
 import { endOf, expectAsBefore, openScene, runToEnd, type Scene } from './support/way-back';
 import { startWorkerProcess } from './support/worker-process';
 

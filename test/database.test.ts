@@ -1,5 +1,5 @@
 /** Databases as a whole: one made like another. */
-import { createDatabase, dropDatabase } from '../src/database';
+import { createDatabase, dropDatabase } from '../src/postgres/databases';
 import { withClient } from '../src/postgres/connect';
 import { otherDatabase } from '../src/postgres/url';
 import { testPostgres } from './support/environment';

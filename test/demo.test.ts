@@ -5,9 +5,9 @@ import os from 'node:os';
 import path from 'node:path';
 import { transformFileSync } from '@swc/core';
 import { Client } from 'pg';
-import { startDemoApp, type DemoApp } from '../demo/app';
-import { stopDemoApp, targetPortFile } from '../demo/deploy';
-import { startProxy, type DemoProxy } from '../demo/proxy';
+import { startDemoApp, type DemoApp } from '../lab/demo/app';
+import { stopDemoApp, targetPortFile } from '../lab/demo/deploy';
+import { startProxy, type DemoProxy } from '../lab/demo/proxy';
 import { generateTumiki } from '../examples/tumiki/generate';
 import { createDatabase, testPostgres, type TestDatabase } from './support/environment';
 import { migrateTumikiByHand } from './support/tumiki-by-hand';
@@ -38,7 +38,7 @@ beforeAll(async () => {
   await withClient(incomplete.url, (client) =>
     client.query(`update "User" set "defaultOrganizationId" = null`),
   );
-  for (const file of ['demo/app', 'demo/deploy', 'demo/pages', 'src/errors', 'tools/ports']) compile(file);
+  for (const file of ['lab/demo/app', 'lab/demo/deploy', 'lab/demo/pages', 'src/errors', 'tools/ports']) compile(file);
   proxy = await startProxy({ port: 0, flagFile, targetPortFile: targetPortFile(stateDir) });
 });
 
@@ -86,7 +86,7 @@ async function get(url: string): Promise<{ status: number; body: string }> {
 function deploy(...args: string[]): { status: number | null; output: string } {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
-    [path.join(folder, 'demo', 'deploy.js'), '--state', stateDir, ...args],
+    [path.join(folder, 'lab', 'demo', 'deploy.js'), '--state', stateDir, ...args],
     {
       encoding: 'utf8',
       env: { PATH: process.env.PATH, NODE_PATH: path.join(root, 'node_modules'), DATABASE_URL: old.url },

@@ -12,7 +12,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { COMMANDS, OUTCOMES, STEPS } from '../src/contract';
 import { parseMapping } from '../src/mapping/file';
-import { readSettings } from '../src/settings';
+import { readSettings } from '../src/settings/read';
 import { packageRoot } from '../tools/provide';
 import { runCommand } from './support/cli-terminal';
 

@@ -1,12 +1,12 @@
 /** The copy engine on real servers' tables: every row once whatever happens between, and comparisons that miss nothing. */
 import type { Client } from 'pg';
-import { plainCopy } from '../src/backup';
+import { plainCopy } from '../src/backup/build';
 import { copyGroup, type Copied } from '../src/engine/copy';
 import { hashTables } from '../src/engine/compare';
 import { hashJob } from '../src/engine/differences';
 import { planParts, type PartPlan, type Phase } from '../src/engine/parts';
 import type { HashMethod } from '../src/engine/row-hash';
-import { readTables } from '../src/engine/tables';
+import { readStoredTables } from '../src/engine/tables';
 import { connect, disconnect, one } from '../src/postgres/connect';
 import { createDatabase, type TestDatabase } from './support/environment';
 
@@ -157,7 +157,7 @@ async function onBoth(sql: string): Promise<void> {
 
 /** Plans copies of all of the source's tables; `bytes` makes the planner believe a size. */
 async function planCopies(believed: { bytes?: number } = {}): Promise<PartPlan> {
-  const tables = await readTables(source, ['public']);
+  const tables = await readStoredTables(source, ['public']);
   return planParts(
     target,
     phase,
@@ -186,7 +186,7 @@ async function copy(
 }
 
 async function hashOf(client: Client, method: HashMethod): Promise<unknown> {
-  const tables = await readTables(client, ['public']);
+  const tables = await readStoredTables(client, ['public']);
   const hashes = await hashTables(tables.map(hashJob), {
     url: url(client === source ? 0 : 1),
     label: 'test',

@@ -5,7 +5,7 @@ import { parseMapping } from '../src/mapping/file';
 import { generateTumiki } from '../examples/tumiki/generate';
 import { UsageError } from '../src/errors';
 import { checkAssertions, scanMapping } from '../src/mapping/scan';
-import { sqlFiles } from '../src/settings';
+import { sqlFiles } from '../src/settings/read';
 import { openMappingDatabases, type MappingDatabases } from './support/mapping-databases';
 
 let databases: MappingDatabases;

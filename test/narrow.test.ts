@@ -4,7 +4,7 @@ import { hashTables } from '../src/engine/compare';
 import { describeDifferences, hashJob, narrowStored } from '../src/engine/differences';
 import { findDifferingRows } from '../src/engine/narrow';
 import type { HashMethod } from '../src/engine/row-hash';
-import { readTables } from '../src/engine/tables';
+import { readStoredTables } from '../src/engine/tables';
 import { connect, disconnect } from '../src/postgres/connect';
 import { createDatabase, type TestDatabase } from './support/environment';
 
@@ -206,7 +206,10 @@ async function onBoth(sql: string): Promise<void> {
 
 async function compare(method: HashMethod, schemas = ['public']): Promise<string[]> {
   const reading = { method, label: 'test', lanes: 2, signal: new AbortController().signal };
-  const [before, after] = [await readTables(backup, schemas), await readTables(production, schemas)];
+  const [before, after] = [
+    await readStoredTables(backup, schemas),
+    await readStoredTables(production, schemas),
+  ];
   return describeDifferences(
     [
       await hashTables(before.map(hashJob), { ...reading, url: url(0) }),

@@ -1,10 +1,10 @@
 /** Preflight on real databases: what a good plan shows, and every refusal that comes from production's own content. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { claimProduction } from '../src/ledger';
+import { claimProduction } from '../src/ledger/claim';
 import { withClient } from '../src/postgres/connect';
-import { preflight } from '../src/preflight';
-import { findPlan, readSettings } from '../src/settings';
+import { preflight } from '../src/preflight/preflight';
+import { findPlan, readSettings } from '../src/settings/read';
 import { testPostgres, type TestDatabase } from './support/environment';
 import { layOutMigration, withDatabase, type Migration, type PlanChange } from './support/migration';
 import { checkHarmlessly, refusalOf } from './support/preflight';

@@ -1,6 +1,6 @@
 // The report as a page: complete, self-contained, and safe whatever the texts say.
 import { type Outcome, OUTCOMES, type Report, STEPS, type Status } from '../src/contract';
-import { renderReport } from '../src/report-html';
+import { renderReport } from '../src/report/html';
 
 const at = (minute: number) => new Date(Date.UTC(2026, 4, 1, 2, minute)).toISOString();
 

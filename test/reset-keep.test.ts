@@ -1,11 +1,11 @@
 /** `reset.mode: keep`: old objects wait in a schema of their own, come home in one transaction, and are gone at the end. */
-import { setAside, bringHome, dropKept, keptSchemas } from '../src/keep';
+import { setAside, bringHome, dropKept, keptSchemas } from '../src/reset/set-aside';
 import { inTransaction, withClient } from '../src/postgres/connect';
 import { hasDatabase, leftovers, stateOf } from './support/database-state';
 import { createDatabase } from './support/environment';
 import { changePlan } from './support/gated-migration';
 import { approve, layOutMigration, untilStatus, withDatabase, type Migration } from './support/migration';
-import { checkTumikiMigration } from './support/tumiki-checker';
+import { checkTumikiMigration } from '../lab/tumiki-checker';
 import { refusalOf as preflightRefusal } from './support/preflight';
 import {
   expectAsBefore,

@@ -5,8 +5,8 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { UsageError } from '../src/errors';
-import { findPlan, missingVariables, readSettings, rollbackChecks, settingsFile } from '../src/settings';
-import { milliseconds, settingsSchema } from '../src/settings-schema';
+import { findPlan, missingVariables, readSettings, rollbackChecks, settingsFile } from '../src/settings/read';
+import { milliseconds, settingsSchema } from '../src/settings/schema';
 import { tumikiFolder } from './support/tumiki-database';
 
 let folder: string;

@@ -1,11 +1,11 @@
 /** A live source read at one exported snapshot: consistent while somebody writes, started again when the snapshot is lost. */
-import { plainCopy } from '../src/backup';
+import { plainCopy } from '../src/backup/build';
 import { hashTables } from '../src/engine/compare';
 import { copyGroup } from '../src/engine/copy';
 import { hashJob } from '../src/engine/differences';
 import { planParts } from '../src/engine/parts';
 import { holdSnapshot, type Snapshot } from '../src/engine/snapshot';
-import { readTables } from '../src/engine/tables';
+import { readStoredTables } from '../src/engine/tables';
 import { one, withClient } from '../src/postgres/connect';
 import { createDatabase, type TestDatabase } from './support/environment';
 import { until } from './support/migration';
@@ -76,7 +76,7 @@ test('losing the snapshot is noticed, named, and a copy with a new one is whole'
 });
 
 async function plan(): Promise<number> {
-  const tables = await withClient(source.url, 'test', (client) => readTables(client, ['public']));
+  const tables = await withClient(source.url, 'test', (client) => readStoredTables(client, ['public']));
   // Many small parts, as a big table has.
   const cut = tables.map((table) => ({
     ...plainCopy(table),
@@ -102,7 +102,7 @@ async function copy(group: number, snapshot: Snapshot): Promise<void> {
 }
 
 async function hashes(url: string, snapshot?: Snapshot): Promise<unknown> {
-  const tables = await withClient(url, 'test', (client) => readTables(client, ['public']));
+  const tables = await withClient(url, 'test', (client) => readStoredTables(client, ['public']));
   const found = await hashTables(tables.map(hashJob), {
     url,
     label: 'test',

@@ -2,13 +2,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { soak } from '../soak/soak';
-import { startSoakProxy } from '../soak/proxy';
-import { buildStage } from '../soak/stage';
-import { plainCopy } from '../src/backup';
+import { soak } from '../lab/soak/soak';
+import { startSoakProxy } from '../lab/soak/proxy';
+import { buildStage } from '../lab/soak/stage';
+import { plainCopy } from '../src/backup/build';
 import { copyGroup } from '../src/engine/copy';
 import { planParts, type Phase } from '../src/engine/parts';
-import { readTables } from '../src/engine/tables';
+import { readStoredTables } from '../src/engine/tables';
 import { withClient } from '../src/postgres/connect';
 import { dumpSchema } from '../src/postgres/dump';
 import { startPostgres } from '../tools/postgres';
@@ -68,7 +68,7 @@ test('a server killed right after a group was reported as copied takes none of i
           planParts(
             target,
             { ...phase, attempt: round },
-            (await readTables(source, ['public'])).map(plainCopy),
+            (await readStoredTables(source, ['public'])).map(plainCopy),
             true,
           ),
         ),

@@ -3,7 +3,7 @@ import { Client } from 'pg';
 import { generateTumiki } from '../examples/tumiki/generate';
 import { createDatabase, type TestDatabase } from './support/environment';
 import { migrateTumikiByHand } from './support/tumiki-by-hand';
-import { checkTumikiMigration, hashDatabase } from './support/tumiki-checker';
+import { checkTumikiMigration, hashDatabase } from '../lab/tumiki-checker';
 import { createTumikiSchema } from './support/tumiki-database';
 
 const databases: TestDatabase[] = [];

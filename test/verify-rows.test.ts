@@ -1,8 +1,8 @@
 /** Step `verify` on a migrated database that was tampered with: every wrong row is named by its key. */
-import { readBackup } from '../src/manifest';
+import { readBackup } from '../src/backup/manifest';
 import { withClient } from '../src/postgres/connect';
-import { findPlan, readSettings } from '../src/settings';
-import { verifyMigration } from '../src/verify';
+import { findPlan, readSettings } from '../src/settings/read';
+import { verifyMigration } from '../src/migrate/verify';
 import {
   approve,
   ending,

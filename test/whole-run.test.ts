@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { Client } from 'pg';
 import { STEPS } from '../src/contract';
-import { checkTumikiMigration } from './support/tumiki-checker';
+import { checkTumikiMigration } from '../lab/tumiki-checker';
 import { makeTumikiTemplate } from './support/tumiki-template';
 import {
   approve,

@@ -1,10 +1,10 @@
 /** One of everything PostgreSQL has goes through backup, reset and restore, and comes back as it was. */
-import { removeLedger } from '../src/ledger';
-import { dropDatabase } from '../src/database';
+import { removeLedger } from '../src/ledger/claim';
+import { dropDatabase } from '../src/postgres/databases';
 import { withDatabase } from './support/migration';
 import { definitionOf } from './support/database-state';
 import { ZooRun, contentsOf, deployZoo, identityPlan, makeZoo, makeZooRoles, zooDdl } from './support/zoo';
-import { findUncarriable } from '../src/preflight/carry';
+import { findUncarriable } from '../src/preflight/carried';
 import { findOversizedRows } from '../src/preflight/oversized';
 import { createDatabase, type TestDatabase } from './support/environment';
 

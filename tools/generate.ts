@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
-import { settingsSchema } from '../src/settings-schema';
+import { settingsSchema } from '../src/settings/schema';
 
 const file = process.argv[2];
 if (file === undefined) {

@@ -18,17 +18,7 @@ import { fileURLToPath } from 'node:url';
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const stampFile = path.join(root, 'node_modules', '.kirikae-lock');
 const schemaFile = path.join(root, 'schema', 'kirikae.schema.json');
-const sourceFolders = [
-  'src',
-  'workflows',
-  'activities',
-  'demo',
-  'bench',
-  'tools',
-  'examples',
-  'soak',
-  'test/support',
-];
+const sourceFolders = ['src', 'workflows', 'activities', 'cli', 'lab', 'tools', 'examples', 'test/support'];
 const commands = { demo, bench, soak, test, check, generate };
 
 const [name = '', ...args] = process.argv.slice(2);
@@ -49,15 +39,15 @@ async function main() {
 }
 
 function demo() {
-  return buildIfStale() || node(['dist/demo/main.js', ...args]);
+  return buildIfStale() || node(['dist/lab/demo/main.js', ...args]);
 }
 
 function bench() {
-  return buildIfStale() || node(['dist/bench/main.js', ...args]);
+  return buildIfStale() || node(['dist/lab/bench/main.js', ...args]);
 }
 
 function soak() {
-  return buildIfStale() || node(['dist/soak/main.js', ...args]);
+  return buildIfStale() || node(['dist/lab/soak/main.js', ...args]);
 }
 
 function test() {
@@ -95,7 +85,7 @@ function checkGenerated() {
     const same = existsSync(schemaFile) && readFileSync(schemaFile).equals(readFileSync(fresh));
     if (same) return 0;
     return fail(
-      'schema/kirikae.schema.json is not what src/settings-schema.ts says. Run npm run generate and commit the file.',
+      'schema/kirikae.schema.json is not what src/settings/schema.ts says. Run npm run generate and commit the file.',
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });

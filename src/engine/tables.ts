@@ -3,6 +3,7 @@ import type { Client } from 'pg';
 import { all } from '../postgres/connect';
 import { qualified, type TableName } from '../postgres/sql';
 import type { ColumnType } from './row-hash';
+import { notOfExtension } from '../postgres/extensions';
 
 /** A table that holds rows: ordinary tables and the leaves of partitioned ones. */
 export interface StoredTable extends TableName {
@@ -24,12 +25,8 @@ export interface SequenceState extends TableName {
   isCalled: boolean;
 }
 
-// Objects that belong to an extension are the extension's business.
-const notOfExtension = (oid: string, catalog: string) =>
-  `not exists (select from pg_depend d where d.classid = '${catalog}'::regclass and d.objid = ${oid} and d.deptype = 'e')`;
-
 /** Tables with rows in the schemas, largest first. */
-export async function readTables(client: Client, schemas: readonly string[]): Promise<StoredTable[]> {
+export async function readStoredTables(client: Client, schemas: readonly string[]): Promise<StoredTable[]> {
   const rows = await all<
     Omit<StoredTable, 'columns' | 'generated'> & { cols: (ColumnType & { generated: boolean })[] }
   >(
@@ -44,7 +41,7 @@ export async function readTables(client: Client, schemas: readonly string[]): Pr
                from pg_attribute a join pg_type t on t.oid = a.atttypid left join pg_type b on b.oid = t.typbasetype and t.typtype = 'd'
                where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '[]') as cols
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = any($1) and c.relkind = 'r' and ${notOfExtension('c.oid', 'pg_class')}
+     where n.nspname = any($1) and c.relkind = 'r' and ${notOfExtension('pg_class', 'c.oid')}
      order by pg_table_size(c.oid) desc, n.nspname, c.relname`,
     [schemas],
   );
@@ -61,11 +58,14 @@ export async function readTables(client: Client, schemas: readonly string[]): Pr
 }
 
 /** State of every sequence of the schemas, identity ones included, in name order. */
-export async function readSequences(client: Client, schemas: readonly string[]): Promise<SequenceState[]> {
+export async function readSequenceStates(
+  client: Client,
+  schemas: readonly string[],
+): Promise<SequenceState[]> {
   const names = await all<TableName>(
     client,
     `select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = any($1) and c.relkind = 'S' and ${notOfExtension('c.oid', 'pg_class')} order by 1, 2`,
+     where n.nspname = any($1) and c.relkind = 'S' and ${notOfExtension('pg_class', 'c.oid')} order by 1, 2`,
     [schemas],
   );
   if (names.length === 0) return [];

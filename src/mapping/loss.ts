@@ -1,6 +1,6 @@
 /** SQL conditions that are true for values which their column would not keep as they are. */
 import { literal } from '../postgres/sql';
-import type { ColumnCheck } from './compile';
+import type { ColumnCheck } from './compiled';
 
 /** The type that PostgreSQL gives an expression. */
 export interface ValueType {

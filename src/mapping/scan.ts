@@ -1,11 +1,16 @@
 /** Reads production before the downtime: values that would not fit, NULLs, doubled keys and what will be dropped, counted. */
 import type { ClientBase } from 'pg';
 import type { Dropped } from '../contract';
-import type { TablePlan } from '../preflight-result';
 import { identifier, identifiers, qualified, readable } from '../postgres/sql';
-import { fromSql, type CompiledMapping, type CompiledSource, type CompiledTable } from './compile';
 import { openReader, type Reader } from './reader';
 import { scanSource } from './scan-source';
+import {
+  fromSql,
+  type CompiledMapping,
+  type CompiledSource,
+  type CompiledTable,
+  type TablePlan,
+} from './compiled';
 
 export interface Scan {
   findings: string[];

@@ -2,6 +2,7 @@
 import type { ClientBase } from 'pg';
 import type { TableName } from './sql';
 import { readColumnTypes, type ColumnShape, type EnumUse } from './column-types';
+import { notOfExtension } from './extensions';
 
 export type { EnumUse };
 
@@ -69,9 +70,9 @@ export async function readCatalog(client: ClientBase, schemas: readonly string[]
   );
   try {
     return {
-      tables: await readTables(client, schemas),
+      tables: await readTableDefinitions(client, schemas),
       enums: await readEnums(client, schemas),
-      sequences: await readSequences(client, schemas),
+      sequences: await readSequenceDefinitions(client, schemas),
     };
   } finally {
     // In a failed transaction this fails too; the first error is the one to report.
@@ -94,9 +95,6 @@ export function columnOf(table: Table, name: string): Column | undefined {
   return table.columns.find((column) => column.name === name);
 }
 
-const notOfExtension = (oid: string, catalog: string) =>
-  `not exists (select from pg_depend e where e.classid = '${catalog}'::regclass and e.objid = ${oid} and e.deptype = 'e')`;
-
 interface ColumnRow {
   oid: number;
   name: string;
@@ -108,7 +106,7 @@ interface ColumnRow {
   identity: boolean;
 }
 
-async function readTables(client: ClientBase, schemas: readonly string[]): Promise<Table[]> {
+async function readTableDefinitions(client: ClientBase, schemas: readonly string[]): Promise<Table[]> {
   const { rows: tables } = await client.query<Omit<Table, 'columns' | 'primaryKey' | 'uniqueKeys'>>(
     `select c.oid, n.nspname as schema, c.relname as name,
        case when c.relkind = 'p' then 'partitioned' when c.relkind = 'f' then 'foreign-leaf'
@@ -125,7 +123,7 @@ async function readTables(client: ClientBase, schemas: readonly string[]): Promi
      cross join lateral (select case when c.relkind = 'r'
        then pg_relation_size(c.oid) / current_setting('block_size')::int else 0 end as pages) s
      where n.nspname = any($1) and (c.relkind in ('r', 'p') or c.relkind = 'f' and c.relispartition)
-       and ${notOfExtension('c.oid', 'pg_class')}
+       and ${notOfExtension('pg_class', 'c.oid')}
      order by n.nspname collate "C", c.relname collate "C"`,
     [schemas],
   );
@@ -191,14 +189,14 @@ async function readEnums(client: ClientBase, schemas: readonly string[]): Promis
     `select n.nspname as schema, t.typname as name,
        array(select e.enumlabel::text from pg_enum e where e.enumtypid = t.oid order by e.enumsortorder) as labels
      from pg_type t join pg_namespace n on n.oid = t.typnamespace
-     where n.nspname = any($1) and t.typtype = 'e' and ${notOfExtension('t.oid', 'pg_type')}
+     where n.nspname = any($1) and t.typtype = 'e' and ${notOfExtension('pg_type', 't.oid')}
      order by n.nspname collate "C", t.typname collate "C"`,
     [schemas],
   );
   return rows;
 }
 
-async function readSequences(client: ClientBase, schemas: readonly string[]): Promise<Sequence[]> {
+async function readSequenceDefinitions(client: ClientBase, schemas: readonly string[]): Promise<Sequence[]> {
   const { rows } = await client.query<Omit<Sequence, 'ownedBy'> & { owned: Sequence['ownedBy'][] }>(
     `with filled as (
        -- owned by a column, or its identity
@@ -218,7 +216,7 @@ async function readSequences(client: ClientBase, schemas: readonly string[]): Pr
        array(select m.item from named m where m.sequence = c.oid and m.owned) as owned,
        array(select distinct on (m.item::text) m.item from named m where m.sequence = c.oid order by m.item::text) as fills
      from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace
-     where n.nspname = any($1) and ${notOfExtension('c.oid', 'pg_class')}
+     where n.nspname = any($1) and ${notOfExtension('pg_class', 'c.oid')}
      order by n.nspname collate "C", c.relname collate "C"`,
     [schemas],
   );

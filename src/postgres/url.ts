@@ -51,23 +51,6 @@ export function dropCommand(url: string): string {
   return `dropdb --force --host ${parsed.hostname || 'localhost'} --port ${parsed.port || '5432'} --username ${decodeURIComponent(parsed.username)} ${shellWord(databaseOf(url))}`;
 }
 
-/** Every form of the URL's secrets that could turn up in a text. */
-export function secretsOf(url: string): string[] {
-  try {
-    const parsed = new URL(url);
-    const password = parsed.password;
-    const found = [
-      url,
-      password,
-      password && decodeURIComponent(password),
-      parsed.searchParams.get('password') ?? '',
-    ];
-    return found.filter((text) => text.length > 0);
-  } catch {
-    return [url];
-  }
-}
-
 /** Why a text is no usable connection URL, or null when it is one. */
 export function urlProblem(text: string): string | null {
   let parsed: URL;

@@ -1,10 +1,10 @@
 /** Preflight of `backup.method: clone`: one server, a free name, and who may copy production's files. */
 import { randomInt } from 'node:crypto';
 import type { Client } from 'pg';
-import { describeScratch } from '../database';
 import { sentence } from '../errors';
 import { one, withClient } from '../postgres/connect';
 import { databaseOf, dropCommand, otherDatabase, placeOf } from '../postgres/url';
+import { describeScratch } from '../ledger/scratch';
 
 const instead = 'or set databases.backup.method to copy';
 

@@ -2,11 +2,10 @@
 import { randomInt } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
 import { Client } from 'pg';
-import { foreignBackup, readBackup } from '../manifest';
-import { databaseExists, describeScratch } from '../database';
+import { foreignBackup, readBackup } from '../backup/manifest';
+import { databaseExists } from '../postgres/databases';
 import { codeOf, sentence } from '../errors';
 import { connect, disconnect, one, withClient } from '../postgres/connect';
-import { clientTool, majorVersion } from '../postgres/dump';
 import {
   databaseOf,
   dropCommand,
@@ -15,8 +14,11 @@ import {
   throughTheFence,
   urlProblem,
 } from '../postgres/url';
-import type { Plan } from '../settings';
-import { foreignShadow } from '../shadow';
+import type { Plan } from '../settings/read';
+import { foreignShadow } from '../new-schema/shadow';
+import { describeScratch } from '../ledger/scratch';
+import { majorVersion } from '../postgres/versions';
+import { clientTool } from '../postgres/pg-dump';
 
 export interface Urls {
   production: string;

@@ -1,6 +1,6 @@
 /** Preflight of `reset.mode: keep`: what can't be moved out of the managed schemas and home again. */
 import type { Client } from 'pg';
-import { keptName } from '../keep';
+import { keptName } from '../reset/set-aside';
 import { all } from '../postgres/connect';
 
 /** Sentences for everything that would stop the old objects from being set aside or coming home. */

@@ -1,6 +1,6 @@
 /** The command line in this process: what it wrote, what it returned, and keys pressed for it. */
 import { PassThrough } from 'node:stream';
-import { runCli } from '../../src/cli/main';
+import { runCli } from '../../cli/main';
 
 export interface CliResult {
   exitCode: number;

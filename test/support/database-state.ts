@@ -5,7 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { testPostgres } from './environment';
 import { until, withDatabase, type Migration } from './migration';
-import { hashDatabase } from './tumiki-checker';
+import { hashDatabase } from '../../lab/tumiki-checker';
 
 export interface DatabaseState {
   /** Hash and row count of every table, state of every sequence. */

@@ -7,7 +7,7 @@ import { parse } from 'yaml';
 import { testPostgres, type TestDatabase } from './environment';
 import { gateSql } from './gate';
 import { layOutMigration, withDatabase, type Migration, type PlanChange } from './migration';
-import { checkTumikiMigration, hashDatabase } from './tumiki-checker';
+import { checkTumikiMigration, hashDatabase } from '../../lab/tumiki-checker';
 import { tumikiFolder } from './tumiki-database';
 import { makeTumikiTemplate } from './tumiki-template';
 

@@ -1,11 +1,12 @@
 /** Two databases for mapping tests: the old schema with rows, and the new one. */
 import { Client } from 'pg';
-import { compileMapping, selectSql, type CompiledMapping } from '../../src/mapping/compile';
+import { compileMapping } from '../../src/mapping/compile';
 import { parseMapping } from '../../src/mapping/file';
 import { scanMapping, volatileFunctionNames, type Scan } from '../../src/mapping/scan';
 import { readCatalog } from '../../src/postgres/catalog';
 import { identifier, identifiers, qualified } from '../../src/postgres/sql';
 import { createDatabase } from './environment';
+import { selectSql, type CompiledMapping } from '../../src/mapping/compiled';
 
 export interface MappingDatabases {
   source: Client;

@@ -10,10 +10,9 @@ import { NativeConnection, Worker } from '@temporalio/worker';
 import { Client } from 'pg';
 import { stringify } from 'yaml';
 import { createActivities } from '../../activities';
-import { guardActivities } from '../../activities/context';
 import { TASK_QUEUE, type MigrationInput, type Status } from '../../src/contract';
-import { redactor } from '../../src/secrets';
-import { readSettings } from '../../src/settings';
+import { redactor } from '../../src/settings/secrets';
+import { readSettings } from '../../src/settings/read';
 import {
   createDatabase,
   testPostgres,
@@ -22,6 +21,7 @@ import {
   type TestDatabase,
 } from './environment';
 import { tumikiFolder } from './tumiki-database';
+import { guardActivities } from '../../activities/guard';
 
 export interface Migration {
   folder: string;

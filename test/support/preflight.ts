@@ -1,9 +1,9 @@
 /** Preflight as a test sees it: its findings, and the proof that it changed nothing and left nothing behind. */
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
-import { preflight } from '../../src/preflight';
-import type { PreflightResult } from '../../src/preflight-result';
-import { findPlan, readSettings } from '../../src/settings';
+import { preflight } from '../../src/preflight/preflight';
+import type { PreflightResult } from '../../src/preflight/result';
+import { findPlan, readSettings } from '../../src/settings/read';
 import { testPostgres } from './environment';
 import { withDatabase, type Migration } from './migration';
 

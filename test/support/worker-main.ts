@@ -1,6 +1,6 @@
 /** Entry of a worker process for tests: the product's own worker, with the suite's settings and workflow bundle. */
-import { readSettings } from '../../src/settings';
-import { runWorker } from '../../src/worker';
+import { readSettings } from '../../src/settings/read';
+import { runWorker } from '../../cli/temporal-worker';
 import { workflowBundlePath } from './environment';
 
 runWorker({

@@ -1,0 +1,76 @@
+/** What every activity passes through: heartbeats, and failures without secrets. */
+import { ApplicationFailure } from '@temporalio/common';
+import { failureType, codeOf, sentence } from '../src/errors';
+import { Context, CancelledFailure, CompleteAsyncError } from '@temporalio/activity';
+import type { Heartbeat, StepName } from '../src/contract';
+import type { ActivityInboundCallsInterceptor } from '@temporalio/worker';
+
+/** Turns an error into the ApplicationFailure that Temporal records; only an `Outage` is retried. */
+export function toFailure(error: unknown, redact: (text: string) => string): ApplicationFailure {
+  const type = failureType(error);
+  const code = codeOf(error);
+  const hint = type === 'StepFailed' && code && /^[0-9A-Z]{5}$/.test(code) ? ` (SQLSTATE ${code})` : '';
+  const failure = ApplicationFailure.create({
+    type,
+    message: redact(sentence(error) + hint),
+    nonRetryable: type !== 'Outage',
+  });
+  failure.stack = `${type}: ${failure.message}`;
+  return failure;
+}
+
+const progress = new WeakMap<Context, Heartbeat>();
+
+/** Counts rows and bytes in flight into the next heartbeats of this activity. */
+export function countProgress(step: StepName): (rows: number, bytes?: number) => void {
+  const counts: Heartbeat = { step, rows: 0, bytes: 0 };
+  progress.set(Context.current(), counts);
+  return (rows, bytes = 0) => {
+    counts.rows += rows;
+    counts.bytes += bytes;
+  };
+}
+
+/** Heartbeats every second for every activity, and turns whatever it throws into a failure without secrets. */
+export function guardActivities(
+  redact: (text: string) => string,
+): (context: Context) => { inbound: ActivityInboundCallsInterceptor } {
+  return (context) => ({
+    inbound: {
+      async execute(input, next) {
+        const beat = () => context.heartbeat(progress.get(context) ?? {});
+        const timer = setInterval(beat, 1_000);
+        try {
+          return withoutSecrets(await next(input), redact);
+        } catch (error) {
+          if (error instanceof CancelledFailure || error instanceof CompleteAsyncError) throw error;
+          if (context.cancellationSignal.aborted) throw context.cancellationSignal.reason;
+          if (error instanceof ApplicationFailure) {
+            throw ApplicationFailure.create({
+              type: error.type ?? 'StepFailed',
+              message: redact(error.message),
+              nonRetryable: error.nonRetryable ?? false,
+            });
+          }
+          throw toFailure(error, redact);
+        } finally {
+          clearInterval(timer);
+        }
+      },
+    },
+  });
+}
+
+// What activities say to people may quote a command or a driver, on success too. Names, hashes and counts stay as they are:
+// a short password would tear holes into them.
+function withoutSecrets(result: unknown, redact: (text: string) => string): unknown {
+  if (typeof result === 'string') return redact(result);
+  if (Array.isArray(result))
+    return result.map((item: unknown) => (typeof item === 'string' ? redact(item) : item));
+  if (typeof result !== 'object' || result === null) return result;
+  const said = Object.entries(result).filter(([name]) => name === 'findings' || name === 'notes');
+  return {
+    ...result,
+    ...Object.fromEntries(said.map(([name, sentences]) => [name, withoutSecrets(sentences, redact)])),
+  };
+}

@@ -1,0 +1,139 @@
+/** A run as it is now: its status, what its activities have in flight, and whether Temporal still runs it. */
+import {
+  QueryNotRegisteredError,
+  type WorkflowExecutionDescription,
+  WorkflowNotFoundError,
+} from '@temporalio/client';
+import { defaultPayloadConverter } from '@temporalio/common';
+import { type Heartbeat, QUERIES, STEPS, type Status, type StepStatus, WORKFLOW_TYPE } from '../src/contract';
+import { type Temporal, askServer, askWorker } from './connection';
+import { CommandFailed, innermostMessage } from './failures';
+
+/** Work of a step that its heartbeats tell of and `status` does not know yet. */
+export interface InFlight {
+  step: Status['step'];
+  rows: number;
+  bytes: number;
+  detail: string | null;
+  /** From 2 on the activity has failed before; `lastFailure` says why. */
+  attempt: number;
+  lastFailure: string | null;
+}
+
+export interface RunView {
+  id: string;
+  status: Status;
+  inFlight: InFlight[];
+  /** How Temporal sees the run: RUNNING, COMPLETED, FAILED, CANCELLED, TERMINATED … */
+  execution: string;
+}
+
+/**
+ * Asks for a run's status and what is in flight.
+ * @throws Unanswered without a server or a worker, CommandFailed when the ID is not one of Kirikae's runs
+ */
+export async function lookAtRun(temporal: Temporal, id: string): Promise<RunView> {
+  const description = await describeRun(temporal, id);
+  if (description.type !== WORKFLOW_TYPE) {
+    throw new CommandFailed(
+      `${id} is a workflow of type ${description.type}, not ${WORKFLOW_TYPE}. Name a run of Kirikae.`,
+    );
+  }
+  const status = await queryRun<Status>(temporal, id, QUERIES.status);
+  return {
+    id,
+    status: { ...status, downtimeMs: downtimeNow(status) },
+    inFlight: inFlightOf(description, status),
+    execution: description.status.name,
+  };
+}
+
+// A workflow's clock stands still while it waits: the downtime so far is counted on from here.
+function downtimeNow(status: Status): number {
+  const since = status.steps.find((step) => step.name === 'maintenanceOn')?.startedAt;
+  const isDown = status.outcome === null && !status.live && status.downtimeMs > 0;
+  return isDown && since ? Math.max(status.downtimeMs, Date.now() - Date.parse(since)) : status.downtimeMs;
+}
+
+async function describeRun(temporal: Temporal, id: string): Promise<WorkflowExecutionDescription> {
+  try {
+    return await askServer(temporal, () => temporal.client.workflow.getHandle(id).describe());
+  } catch (error) {
+    if (!(error instanceof WorkflowNotFoundError)) throw error;
+    throw new CommandFailed(
+      `Namespace "${temporal.namespace}" at ${temporal.address} has no run ${id}. List the runs with: temporal workflow list`,
+    );
+  }
+}
+
+/** Sends a query to a run. @throws Unanswered without a worker, CommandFailed when the run can't answer it */
+export async function queryRun<T>(temporal: Temporal, id: string, query: string): Promise<T> {
+  const handle = temporal.client.workflow.getHandle(id);
+  try {
+    return await askWorker(temporal, id, () => handle.query<T>(query));
+  } catch (error) {
+    if (!(error instanceof QueryNotRegisteredError)) throw error;
+    throw new CommandFailed(
+      `The run ${id} can't answer "${query}": ${innermostMessage(error)}. Look at it in Temporal's UI.`,
+    );
+  }
+}
+
+/** The steps with rows and bytes in flight added, and the attempt and last failure of what is being retried. */
+export function stepsWithInFlight(view: RunView): StepStatus[] {
+  return view.status.steps.map((step) => {
+    const parts = view.inFlight.filter((part) => part.step === step.name);
+    if (parts.length === 0) return step;
+    const retried = parts.reduce((most, part) => (part.attempt > most.attempt ? part : most));
+    const rows = parts.reduce((sum, part) => sum + part.rows, step.rows ?? 0);
+    const bytes = parts.reduce((sum, part) => sum + part.bytes, step.bytes ?? 0);
+    return {
+      ...step,
+      rows: rows > 0 ? rows : step.rows,
+      bytes: bytes > 0 ? bytes : step.bytes,
+      attempt: Math.max(step.attempt, retried.attempt),
+      error: retried.lastFailure ?? step.error,
+    };
+  });
+}
+
+/** Sentences for the parts that are being retried: `backup: attempt 3, the database refuses connections`. */
+export function retrySentences(view: RunView): string[] {
+  const sentences = view.inFlight
+    .filter((part) => part.attempt > 1)
+    .map((part) => `${part.step}: attempt ${part.attempt}${part.lastFailure ? `, ${part.lastFailure}` : ''}`);
+  return [...new Set(sentences)];
+}
+
+function inFlightOf(description: WorkflowExecutionDescription, status: Status): InFlight[] {
+  return (description.raw.pendingActivities ?? []).map((activity) => {
+    const payload = activity.heartbeatDetails?.payloads?.[0];
+    const beat = payload ? readHeartbeat(payload) : null;
+    return {
+      step: beat?.step ?? status.step,
+      rows: beat?.rows ?? 0,
+      bytes: beat?.bytes ?? 0,
+      detail: beat?.detail ?? null,
+      attempt: activity.attempt ?? 1,
+      lastFailure: activity.lastFailure ? explainRetry(activity.lastFailure.message ?? '') : null,
+    };
+  });
+}
+
+// A heartbeat is a hint for people: one that can't be read is left out.
+function readHeartbeat(payload: Parameters<typeof defaultPayloadConverter.fromPayload>[0]): Heartbeat | null {
+  try {
+    const beat = defaultPayloadConverter.fromPayload<Partial<Heartbeat> | null>(payload);
+    if (!beat?.step || !STEPS.includes(beat.step)) return null;
+    return { step: beat.step, rows: beat.rows ?? 0, bytes: beat.bytes ?? 0, detail: beat.detail };
+  } catch {
+    return null;
+  }
+}
+
+function explainRetry(message: string): string {
+  const text = message.split('\n')[0] ?? '';
+  if (text.includes('ECONNREFUSED')) return `the database refuses connections (${text})`;
+  if (/heartbeat timeout/i.test(text)) return 'the worker stopped reporting and another attempt took over';
+  return text;
+}

@@ -1,0 +1,41 @@
+/** What changed between two looks at a run, as lines for a log. */
+import type { StepStatus } from '../src/contract';
+import { describeCount, describeDuration, describeRows, elapsedMs } from '../src/report/quantities';
+import { type RunView, retrySentences, stepsWithInFlight } from './run-view';
+
+/** Lines for everything that is new since `before`; all there is to tell when `before` is null. */
+export function describeChanges(before: RunView | null, after: RunView): string[] {
+  const old = before ? stepsWithInFlight(before) : [];
+  const lines = stepsWithInFlight(after).flatMap((step, index) => describeStep(old[index], step));
+  const known = new Set(before ? retrySentences(before) : []);
+  lines.push(...retrySentences(after).filter((line) => !known.has(line)));
+  const notes = new Set(before?.status.notes);
+  lines.push(...after.status.notes.filter((note) => !notes.has(note)).map((note) => `note: ${note}`));
+  const { waitingFor, nextAction, backup } = after.status;
+  if (backup && backup.fingerprint !== before?.status.backup?.fingerprint) {
+    lines.push(`backup ${backup.database}: ${describeRows(backup.rows)}, fingerprint ${backup.fingerprint}`);
+  }
+  if (waitingFor && waitingFor !== before?.status.waitingFor) lines.push(`waiting for ${waitingFor}`);
+  if (nextAction && nextAction !== before?.status.nextAction) lines.push(`next: ${nextAction}`);
+  return lines;
+}
+
+function describeStep(before: StepStatus | undefined, after: StepStatus): string[] {
+  const changed = (before?.state ?? 'pending') !== after.state;
+  if (!changed && (after.state !== 'running' || tenths(before) === tenths(after))) return [];
+  return [`${after.name}: ${after.state}${progressOf(after)}${after.error ? `: ${after.error}` : ''}`];
+}
+
+function progressOf(step: StepStatus): string {
+  if (step.state === 'running') {
+    if (!step.rowsTotal) return '';
+    return `, ${describeCount(step.rows ?? 0)} of ${describeRows(step.rowsTotal)}`;
+  }
+  const tookMs = step.finishedAt ? elapsedMs(step, 0) : null;
+  return `${tookMs === null ? '' : ` in ${describeDuration(tookMs)}`}${step.rows ? `, ${describeRows(step.rows)}` : ''}`;
+}
+
+// A line every tenth of the rows: enough to see life, few enough to read.
+function tenths(step: StepStatus | undefined): number {
+  return step?.rowsTotal ? Math.floor((10 * (step.rows ?? 0)) / step.rowsTotal) : 0;
+}

@@ -1,0 +1,148 @@
+/** The status of a run as a person reads it on a terminal: header, steps with progress bars, what to do next. */
+import Table from 'cli-table3';
+import type { StepState, StepStatus } from '../src/contract';
+import { endingOf } from './ending';
+import {
+  describeBytes,
+  describeCount,
+  describeDuration,
+  describeRows,
+  describeTime,
+  describeUntil,
+  elapsedMs,
+} from '../src/report/quantities';
+import { type RunView, retrySentences, stepsWithInFlight } from './run-view';
+import type { Colors } from './terminal';
+
+// The table must fit a terminal of 80 columns.
+const barWidth = 8;
+
+/** Renders a run; the text ends without a newline. */
+export function renderRun(view: RunView, colors: Colors, nowMs = Date.now()): string {
+  const sections = [
+    renderHeader(view, colors, nowMs),
+    renderSteps(view, colors, nowMs),
+    renderTroubles(view, colors),
+    renderDropped(view, colors),
+    renderNotes(view, colors),
+    renderNext(view, colors),
+  ];
+  return sections.filter((section) => section !== '').join('\n\n');
+}
+
+function renderHeader(view: RunView, colors: Colors, nowMs: number): string {
+  const { status, id } = view;
+  const lines = [
+    `${colors.bold(id)}  plan ${status.plan}  ${headline(view, colors)}`,
+    `Started ${describeTime(status.startedAt)}, downtime so far ${describeDuration(status.downtimeMs)}${predicted(view, nowMs)}`,
+  ];
+  if (status.backup) {
+    const { database, tables, rows, bytes, fingerprint } = status.backup;
+    lines.push(
+      `Backup ${database}: ${describeRows(rows)} of ${describeCount(tables)} tables, ${describeBytes(bytes)}`,
+      `Fingerprint ${fingerprint}`,
+    );
+  }
+  return lines.join('\n');
+}
+
+function headline({ status, execution }: RunView, colors: Colors): string {
+  if (status.outcome) {
+    const good = endingOf(status.outcome).exitCode === 0;
+    return (good ? colors.green : colors.red)(colors.bold(status.outcome));
+  }
+  if (execution !== 'RUNNING') return colors.red(colors.bold(`closed by Temporal (${execution})`));
+  if (status.parked) return colors.red(colors.bold('parked: needs an operator'));
+  if (status.live) return colors.green(colors.bold(`live, at ${status.step}`));
+  return colors.cyan(`at ${status.step}`);
+}
+
+function predicted({ status }: RunView, nowMs: number): string {
+  if (!status.predictedEnd || status.outcome) return '';
+  return `, predicted end ${describeTime(status.predictedEnd)} (${describeUntil(status.predictedEnd, nowMs)})`;
+}
+
+function renderSteps(view: RunView, colors: Colors, nowMs: number): string {
+  const table = new Table({
+    head: ['step', 'state', 'time', 'rows', 'try'].map((title) => colors.dim(title)),
+    style: { head: [], border: colors.isColorSupported ? ['gray'] : [], compact: true },
+    colAligns: ['left', 'left', 'right', 'left', 'right'],
+  });
+  for (const step of stepsWithInFlight(view)) {
+    const took = elapsedMs(step, nowMs);
+    table.push([
+      step.name,
+      paintState(step.state, colors),
+      took === null ? '' : describeDuration(took),
+      renderProgress(step, colors),
+      step.attempt > 1 ? colors.yellow(String(step.attempt)) : '',
+    ]);
+  }
+  return table.toString();
+}
+
+function renderProgress(step: StepStatus, colors: Colors): string {
+  if (step.rows === null && step.rowsTotal === null) return step.bytes ? describeBytes(step.bytes) : '';
+  const rows = step.rows ?? 0;
+  if (!step.rowsTotal) return describeCount(rows);
+  return `${progressBar(rows / step.rowsTotal, colors)} ${describeCount(rows)} / ${describeCount(step.rowsTotal)}`;
+}
+
+function progressBar(share: number, colors: Colors): string {
+  const filled = Math.round(Math.min(1, Math.max(0, share)) * barWidth);
+  const percent = Math.floor(Math.min(1, share) * 100);
+  return `${colors.cyan('█'.repeat(filled))}${colors.dim('░'.repeat(barWidth - filled))} ${String(percent).padStart(3)}%`;
+}
+
+function paintState(state: StepState, colors: Colors): string {
+  switch (state) {
+    case 'pending':
+      return colors.dim('· pending');
+    case 'running':
+      return colors.cyan('▶ running');
+    case 'waiting':
+      return colors.yellow('◷ waiting');
+    case 'done':
+      return colors.green('✔ done');
+    case 'failed':
+      return colors.red('✖ failed');
+    case 'undone':
+      return colors.yellow('↶ undone');
+    case 'skipped':
+      return colors.dim('- skipped');
+    default:
+      return state satisfies never;
+  }
+}
+
+function renderTroubles(view: RunView, colors: Colors): string {
+  const retries = retrySentences(view);
+  const errors = view.status.steps
+    .filter((step) => step.error !== null)
+    .map((step) => `${step.name}: ${step.error ?? ''}`)
+    .filter((line) => !retries.includes(line));
+  return [
+    ...retries.map((line) => colors.yellow(`↻ ${line}`)),
+    ...errors.map((line) => colors.red(`✖ ${line}`)),
+  ].join('\n');
+}
+
+function renderDropped({ status }: RunView, colors: Colors): string {
+  if (status.dropped.length === 0) return '';
+  const lines = status.dropped.map(
+    ({ what, rows, reason }) => `  ${what} (${describeCount(rows)}): ${reason}`,
+  );
+  return [colors.bold('Left behind (rows of a table, values of a column)'), ...lines].join('\n');
+}
+
+function renderNotes({ status }: RunView, colors: Colors): string {
+  if (status.notes.length === 0) return '';
+  return [colors.bold('Notes'), ...status.notes.map((note) => `  - ${note}`)].join('\n');
+}
+
+function renderNext({ status }: RunView, colors: Colors): string {
+  const lines: string[] = [];
+  if (status.waitingFor) lines.push(`${colors.yellow(colors.bold('Waiting for'))} ${status.waitingFor}`);
+  if (status.nextAction) lines.push(`${colors.bold('Next')} ${status.nextAction}`);
+  return lines.join('\n');
+}

@@ -1,0 +1,203 @@
+/** Our engine's phases as the activities run them, without Temporal between: each returns its seconds. */
+import type { Client } from 'pg';
+import { lanes } from '../../activities/plan';
+import { beginBackup, openBackupDatabase } from '../../src/backup/build';
+import { readBackup } from '../../src/backup/manifest';
+import { adoptClone, cloneDatabase } from '../../src/backup/clone';
+import { dropDatabase } from '../../src/postgres/databases';
+import { copyGroup } from '../../src/engine/copy';
+import type { Phase } from '../../src/engine/parts';
+import { claimProduction, ownClaim, removeLedger, type RunIdentity } from '../../src/ledger/claim';
+import { beginMigrate, finishMigrate, MIGRATE_PHASE } from '../../src/migrate/plan';
+import { inLanes, withClient } from '../../src/postgres/connect';
+import { databaseOf } from '../../src/postgres/url';
+import { resetProduction } from '../../src/reset/reset';
+import { beginRestore, finishRestore } from '../../src/restore/copy-back';
+import { runSchemaStep } from '../../src/new-schema/deploy';
+import type { Plan } from '../../src/settings/read';
+import { verifyMigration } from '../../src/migrate/verify';
+import { analyzeBackup, indexBackup, sealBackup } from '../../src/backup/seal';
+
+export interface Urls {
+  production: string;
+  backup: string;
+  shadow: string;
+}
+
+export interface Bench {
+  plan: Plan;
+  urls: Urls;
+}
+
+const signal = new AbortController().signal;
+const work = { lanes: lanes(), signal, onTable: () => undefined, label: 'bench' };
+const identity: RunIdentity = {
+  namespace: 'bench',
+  workflowId: 'bench',
+  chain: 'bench',
+  runId: 'bench',
+  plan: 'tumiki',
+};
+
+/** Seconds that `act` takes. */
+export async function seconds(act: () => Promise<unknown>): Promise<number> {
+  const from = process.hrtime.bigint();
+  await act();
+  return Number(process.hrtime.bigint() - from) / 1e9;
+}
+
+export interface BackupTimes {
+  rows: number;
+  verified: number;
+  indexes: number;
+  /** The planner's, which pg_restore doesn't make: apart. */
+  statistics: number;
+}
+
+/** A backup into a database that doesn't exist yet: rows, verification and seal, indexes and keys. */
+export async function backUp(bench: Bench): Promise<BackupTimes> {
+  const { plan, urls } = bench;
+  return ends(bench, async (production) => {
+    const claim = await claimProduction(production, identity, databaseOf(urls.backup));
+    const times: BackupTimes = { rows: 0, verified: 0, indexes: 0, statistics: 0 };
+    const start = process.hrtime.bigint();
+    const created = await openBackupDatabase(urls.backup, production, true);
+    await withClient(urls.backup, 'bench', async (backup) => {
+      const both = sides(bench, production, backup);
+      const { groups } = await beginBackup(both, identity, claim, created);
+      await copyAll(bench, { name: 'backup', attempt: 1 }, groups);
+      times.rows = Number(process.hrtime.bigint() - start) / 1e9;
+      times.verified = await seconds(() => sealBackup(both, plan, work));
+      times.indexes = await seconds(() => indexBackup(backup, urls.backup, work));
+      times.statistics = await seconds(() => analyzeBackup(backup, urls.backup, schemasOf(bench), work));
+    });
+    return times;
+  });
+}
+
+/** A backup by clone up to its verification, removed again. */
+export async function cloneUnverified(bench: Bench): Promise<number> {
+  const { production: productionUrl, backup: backupUrl } = bench.urls;
+  const claim = await ends(bench, (production) =>
+    claimProduction(production, identity, databaseOf(backupUrl)),
+  );
+  const taken = await seconds(async () => {
+    await cloneDatabase({ productionUrl, backupUrl, label: 'bench', signal });
+    await ends(bench, (production) =>
+      withClient(backupUrl, 'bench', (backup) =>
+        adoptClone(sides(bench, production, backup), identity, claim),
+      ),
+    );
+  });
+  await ends(bench, removeLedger);
+  await dropDatabase(backupUrl, 'bench');
+  return taken;
+}
+
+/** The reset with its comparisons, and the new schema. */
+export async function resetAndDeploy(bench: Bench): Promise<number> {
+  const { plan, urls } = bench;
+  return seconds(() =>
+    ends(bench, (production) =>
+      withClient(urls.backup, 'bench', async (backup) => {
+        const { manifest } = await readBackup(backup);
+        if (!manifest) throw new Error('The backup is not sealed.');
+        await resetProduction({
+          production,
+          backup,
+          productionUrl: urls.production,
+          backupUrl: urls.backup,
+          schemas: schemasOf(bench),
+          mode: 'drop',
+          manifest,
+          run: identity,
+          lanes: work.lanes,
+          signal,
+          onTable: work.onTable,
+        });
+        await runSchemaStep(plan, urls.production, production, 'bench');
+      }),
+    ),
+  );
+}
+
+/** Rows through the mapping with keys and indexes back, then the verification: seconds of each, and the rows. */
+export async function migrate(bench: Bench): Promise<{ migrate: number; verify: number; rows: number }> {
+  const { plan, urls } = bench;
+  return ends(bench, (production) =>
+    withClient(urls.backup, 'bench', async (backup) => {
+      const migration = { plan, production, backup, run: identity };
+      const { manifest } = await readBackup(backup);
+      if (!manifest) throw new Error('The backup is not sealed.');
+      const migrated = await seconds(async () => {
+        const { groups } = await beginMigrate(migration);
+        await copyAll(bench, MIGRATE_PHASE, groups);
+        await finishMigrate(migration, urls, manifest, work);
+      });
+      let rows = 0;
+      const verified = await seconds(async () => {
+        rows = (await verifyMigration(migration, manifest, urls, work)).rows;
+      });
+      return { migrate: migrated, verify: verified, rows };
+    }),
+  );
+}
+
+/** The way back, from empty and verified. */
+export async function restore(bench: Bench): Promise<number> {
+  const phase: Phase = { name: 'restore', attempt: 1 };
+  return seconds(() =>
+    ends(bench, (production) =>
+      withClient(bench.urls.backup, 'bench', async (backup) => {
+        const both = { ...sides(bench, production, backup), run: identity, phase };
+        const { groups } = await beginRestore(both);
+        await copyAll(bench, phase, groups);
+        await finishRestore(both, work);
+      }),
+    ),
+  );
+}
+
+async function copyAll({ urls, plan }: Bench, phase: Phase, groups: number): Promise<void> {
+  const [sourceUrl, targetUrl] =
+    phase.name === 'backup' ? [urls.production, urls.backup] : [urls.backup, urls.production];
+  await inLanes(
+    Array.from({ length: groups }, (_, group) => group),
+    work.lanes,
+    async (group) => {
+      await copyGroup({
+        sourceUrl,
+        targetUrl,
+        phase,
+        group,
+        searchPath: phase.name === 'migrate' ? plan.databases.production.schemas : [],
+        targetPath: plan.databases.production.schemas,
+        label: `bench ${group}`,
+        mayWrite: async (target: Client) => {
+          if (phase.name !== 'backup') await ownClaim(target, identity);
+        },
+        onProgress: () => undefined,
+        signal,
+      });
+    },
+  );
+}
+
+function ends<T>({ urls }: Bench, act: (production: Client) => Promise<T>): Promise<T> {
+  return withClient(urls.production, 'bench', act);
+}
+
+function sides(bench: Bench, production: Client, backup: Client) {
+  const { urls } = bench;
+  return {
+    production,
+    productionUrl: urls.production,
+    backup,
+    backupUrl: urls.backup,
+    schemas: schemasOf(bench),
+  };
+}
+
+function schemasOf({ plan }: Bench): string[] {
+  return plan.databases.production.schemas;
+}

@@ -1,0 +1,218 @@
+/** `npm run bench`: our phases and other tools, alternately, on one server and the same rows; ratios, as table, JSON and chart. */
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import Table from 'cli-table3';
+import { Command, InvalidArgumentError } from 'commander';
+import { stringify } from 'yaml';
+import { fillTumiki } from '../demo/stage';
+import { createDatabase, dropDatabase, prepareLike } from '../../src/postgres/databases';
+import { removeLedger } from '../../src/ledger/claim';
+import { withClient } from '../../src/postgres/connect';
+import { runSchemaStep } from '../../src/new-schema/deploy';
+import { findPlan, readSettings } from '../../src/settings/read';
+import { startPostgres, type PostgresServer } from '../../tools/postgres';
+import { packageRoot } from '../../tools/provide';
+import { drawChart } from './chart';
+import { backUp, cloneUnverified, migrate, resetAndDeploy, restore, type Bench } from './engine';
+import { judge, judgeRuns, median, type Result, type Round } from './judge';
+import { bareClone, dumpAndRestore, pgcopydb, psqlPipes, upserts } from './others';
+import { runWhole, type WholeRun } from './runs';
+
+const smallUsers = 200;
+
+async function main(): Promise<void> {
+  const options = new Command('bench')
+    .description('Measures backup, migration and restore against other tools, on servers of its own')
+    .option('--users <n>', 'users to make up, about 76 rows each', positive, 40_000)
+    .option('--rounds <n>', 'how often everything is measured', positive, 3)
+    .option('--no-runs', 'without whole runs of a tenth, all and four times the users')
+    .option('--out <folder>', 'where results.json and results.svg go', path.join(packageRoot, 'lab', 'bench'))
+    .parse()
+    .opts<{ users: number; rounds: number; runs: boolean; out: string }>();
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-bench-'));
+  const postgres = await startPostgres({
+    settings: { fsync: 'on', shared_buffers: '512MB', max_wal_size: '8GB' },
+  });
+  process.env.KIRIKAE_PG_BIN = postgres.bin;
+  try {
+    console.log(`A Tumiki database with ${options.users} users is being filled …`);
+    const rows = await fillTumiki(postgres, options.users);
+    const bench = await layOut(postgres, folder, 'tumiki');
+    const rounds: Round[] = [];
+    for (let round = 1; round <= options.rounds; round++) {
+      rounds.push(await measure(bench, postgres));
+      console.log(`round ${round}: ${JSON.stringify(rounds.at(-1), rounded)}`);
+    }
+    const byRow = await measureUpserts(postgres, folder);
+    const measured = judge(rounds, byRow);
+    const runs = options.runs ? await wholeRuns(options.users) : [];
+    const results = runs.length > 0 ? [...measured, ...judgeRuns(runs)] : measured;
+    print(results, rows, options.rounds);
+    const machine = { cores: os.availableParallelism(), memoryGB: Math.round(os.totalmem() / 2 ** 30) };
+    writeFileSync(
+      path.join(options.out, 'results.json'),
+      `${JSON.stringify({ users: options.users, rows, machine, rounds, runs, results }, rounded, 2)}\n`,
+    );
+    writeFileSync(path.join(options.out, 'results.svg'), drawChart(measured));
+  } finally {
+    await postgres.stop();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function wholeRuns(users: number): Promise<WholeRun[]> {
+  const runs: WholeRun[] = [];
+  for (const size of [Math.ceil(users / 10), users, users * 4]) {
+    runs.push(await runWhole(size));
+    console.log(`whole run: ${JSON.stringify(runs.at(-1), rounded)}`);
+  }
+  return runs;
+}
+
+async function layOut(postgres: PostgresServer, folder: string, database: string): Promise<Bench> {
+  const example = path.join(packageRoot, 'examples', 'tumiki');
+  const file = path.join(folder, `${database}.yaml`);
+  const plan = {
+    databases: {
+      production: { urlEnv: 'DATABASE_URL' },
+      backup: { urlEnv: 'BACKUP_DATABASE_URL', create: true },
+      shadow: { urlEnv: 'SHADOW_DATABASE_URL', create: true },
+    },
+    maintenance: { kind: 'nginx', flagFile: './page', probe: { url: 'http://127.0.0.1:1/' } },
+    schema: { kind: 'sql', dir: path.join(example, 'schema', 'after') },
+    mapping: path.join(example, 'mapping.yaml'),
+  };
+  writeFileSync(file, stringify({ plans: { tumiki: plan } }));
+  const urls = {
+    production: postgres.url(database),
+    backup: postgres.url(`${database}_backup`),
+    shadow: postgres.url(`${database}_shadow`),
+  };
+  const bench: Bench = { plan: findPlan(readSettings(file), 'tumiki'), urls };
+  await withClient(urls.production, 'bench', async (production) => {
+    await createDatabase(urls.shadow, production, 'bench');
+    await withClient(urls.shadow, 'bench', async (shadow) => {
+      await prepareLike(shadow, { client: production, url: urls.production }, ['public'], false);
+      await runSchemaStep(bench.plan, urls.shadow, shadow, 'bench');
+    });
+  });
+  return bench;
+}
+
+async function measure(bench: Bench, postgres: PostgresServer): Promise<Round> {
+  const { urls } = bench;
+  const dump = await inNewDatabase(postgres, 'bench_dump', urls.production, (url) =>
+    dumpAndRestore(postgres.bin, urls.production, url),
+  );
+  const cloned = await inNewDatabase(postgres, 'bench_pgcopydb', urls.production, (url) =>
+    pgcopydb(urls.production, url),
+  );
+  const clones = await cloneInTurn(bench, postgres);
+  await checkpoint(urls.production);
+  const times = await backUp(bench);
+  const pipes = await inNewDatabase(postgres, 'bench_pipes', urls.production, (url) =>
+    psqlPipes(bench, postgres.bin, url),
+  );
+  const reset = await resetAndDeploy(bench);
+  await checkpoint(urls.production);
+  const migrated = await migrate(bench);
+  await checkpoint(urls.production);
+  const restored = await restore(bench);
+  await withClient(urls.production, 'bench', removeLedger);
+  await dropDatabase(urls.backup, 'bench');
+  return {
+    ...times,
+    dump,
+    pgcopydb: cloned,
+    ...clones,
+    pipes,
+    reset,
+    migrate: migrated.migrate,
+    verify: migrated.verify,
+    restore: restored,
+    migratedRows: migrated.rows,
+  };
+}
+
+// Under a second each, so several of each: who comes second finds the disk busy with what the first one wrote.
+async function cloneInTurn(
+  { plan, urls }: Bench,
+  postgres: PostgresServer,
+): Promise<Pick<Round, 'bareClone' | 'clone'>> {
+  const times = { bareClone: [] as number[], clone: [] as number[] };
+  const bare = async () => times.bareClone.push(await bareClone(urls.production, postgres.url('bench_bare')));
+  const ours = async () => times.clone.push(await cloneUnverified({ plan, urls }));
+  for (const act of [bare, ours, ours, bare, bare, ours]) {
+    await checkpoint(urls.production);
+    await act();
+  }
+  return { bareClone: median(times.bareClone), clone: median(times.clone) };
+}
+
+async function measureUpserts(postgres: PostgresServer, folder: string): Promise<number> {
+  await fillTumiki(postgres, smallUsers, 'small');
+  const bench = await layOut(postgres, folder, 'small');
+  await backUp(bench);
+  const { rows, seconds } = await inNewDatabase(postgres, 'bench_upserts', bench.urls.production, (url) =>
+    upserts(bench, url),
+  );
+  return rows / seconds;
+}
+
+async function inNewDatabase<T>(
+  postgres: PostgresServer,
+  name: string,
+  like: string,
+  work: (url: string) => Promise<T>,
+): Promise<T> {
+  const url = postgres.url(name);
+  await withClient(like, 'bench', (client) => createDatabase(url, client, 'bench'));
+  await checkpoint(like);
+  try {
+    return await work(url);
+  } finally {
+    await dropDatabase(url, 'bench');
+  }
+}
+
+// What one tool wrote is not flushed during the next one's time.
+function checkpoint(url: string): Promise<unknown> {
+  return withClient(url, 'bench', (client) => client.query('checkpoint'));
+}
+
+function print(results: Result[], rows: number, rounds: number): void {
+  const table = new Table({ head: ['what', 'ours', 'against', 'theirs', 'ratio', 'goal', ''] });
+  for (const { what, ours, against, theirs, ratio, goal, reached } of results) {
+    const figure = (value: number | null) => {
+      if (value === null) return against === '' ? '' : 'not installed';
+      return value.toFixed(value < 100 ? 2 : 0);
+    };
+    table.push([
+      what,
+      figure(ours),
+      against,
+      figure(theirs),
+      ratio?.toFixed(2) ?? '',
+      goal,
+      reached === null ? '' : reached ? 'yes' : 'no',
+    ]);
+  }
+  console.log(
+    `\n${rows} rows; medians of ${rounds} rounds; seconds where not said otherwise.\n${table.toString()}`,
+  );
+}
+
+function rounded(_key: string, value: unknown): unknown {
+  return typeof value === 'number' ? Math.round(value * 100) / 100 : value;
+}
+
+function positive(text: string): number {
+  if (!/^[1-9]\d*$/.test(text)) throw new InvalidArgumentError('Expected a whole number from 1.');
+  return Number(text);
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});

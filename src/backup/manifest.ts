@@ -1,0 +1,117 @@
+/** What a backup's database says of itself: whose it is, what it holds, its sealed manifest. */
+import type { Client } from 'pg';
+import { dropDatabase } from '../postgres/databases';
+import type { TableHash } from '../engine/compare';
+import type { SequenceState } from '../engine/tables';
+import type { HashMethod } from '../engine/row-hash';
+import type { Phase } from '../engine/parts';
+import { KirikaeError } from '../errors';
+import type { RunIdentity } from '../ledger/claim';
+import { all, one } from '../postgres/connect';
+import type { TableName } from '../postgres/sql';
+import { dropCommand, placeOf } from '../postgres/url';
+import { describeScratch, emptyScratch } from '../ledger/scratch';
+
+export const BACKUP_PHASE: Phase = { name: 'backup', attempt: 1 };
+
+export interface ManifestTable extends TableName, TableHash {}
+
+/** What the backup holds, sealed: enough to restore and to prove that nothing changed. */
+export interface Manifest {
+  format: 1;
+  plan: string;
+  planHash: string;
+  source: { systemIdentifier: string; database: string; serverVersion: string };
+  schemas: string[];
+  hashMethod: HashMethod;
+  tables: ManifestTable[];
+  sequences: SequenceState[];
+  /** Materialized views that held rows, in the order in which they can be refreshed. */
+  filledViews: TableName[];
+  /** Hash of production's definition, owners and grants included. */
+  ddlHash: string;
+  bytes: number;
+}
+
+export interface Backup {
+  manifest: Manifest | null;
+  /** sha256 of the sealed manifest. */
+  manifestHash: string | null;
+  ddlPre: string;
+  ddlPost: string;
+  /** The run that made it. */
+  workflowId: string;
+  chain: string;
+  createdDatabase: boolean;
+}
+
+/** A copy under way: both ends and who copies. */
+export interface Ends {
+  production: Client;
+  productionUrl: string;
+  backup: Client;
+  backupUrl: string;
+  schemas: string[];
+}
+
+/** Marks the database as this run's backup. @param own it is known to be, whatever it holds */
+export async function markBackup(ends: Ends, run: RunIdentity, created: boolean, own = false): Promise<void> {
+  // Preflight looked too, but hours may lie between: what somebody put there since is neither mixed with nor removed.
+  const found = await describeScratch(ends.backup);
+  if (found.kind === 'foreign' && !own) {
+    throw new KirikaeError(
+      'StepFailed',
+      `The backup database ${placeOf(ends.backupUrl)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database, or remove this one: ${dropCommand(ends.backupUrl)}`,
+    );
+  }
+  await ends.backup.query(`set client_min_messages = warning;
+    create schema if not exists kirikae;
+    create table if not exists kirikae.backup (
+      singleton boolean primary key default true check (singleton), namespace text not null, workflow_id text not null,
+      chain text not null, plan text not null, created_database boolean not null, started_at timestamptz not null default now(),
+      ddl_pre text, ddl_post text, ddl_post_plain text, manifest text, manifest_hash text, sealed_at timestamptz);
+    create table if not exists kirikae.stage (
+      phase text, attempt integer, name text, done_at timestamptz not null default now(), primary key (phase, attempt, name))`);
+  await ends.backup.query(
+    `insert into kirikae.backup (namespace, workflow_id, chain, plan, created_database) values ($1, $2, $3, $4, $5) on conflict do nothing`,
+    [run.namespace, run.workflowId, run.chain, run.plan, created],
+  );
+  const backup = await readBackup(ends.backup);
+  if (backup.workflowId !== run.workflowId || backup.chain !== run.chain) {
+    throw new KirikaeError('StepFailed', foreignBackup(backup, ends.backupUrl));
+  }
+}
+
+/** What the backup's marker says. @throws KirikaeError when there is no marker */
+export async function readBackup(backup: Client): Promise<Backup> {
+  const { there } = await one<{ there: boolean }>(
+    backup,
+    `select to_regclass('kirikae.backup') is not null as there`,
+  );
+  const [row] = there
+    ? await all<Omit<Backup, 'manifest'> & { manifest: string | null }>(
+        backup,
+        `select manifest, manifest_hash as "manifestHash", ddl_pre as "ddlPre", ddl_post as "ddlPost",
+           workflow_id as "workflowId", chain, created_database as "createdDatabase" from kirikae.backup`,
+      )
+    : [];
+  if (!row)
+    throw new KirikaeError(
+      'StepFailed',
+      `The database ${backup.database ?? ''} holds no backup of Kirikae's.`,
+    );
+  return { ...row, manifest: row.manifest === null ? null : (JSON.parse(row.manifest) as Manifest) };
+}
+
+/** Removes the backup: the whole database when the run created it, else only what the run put there. */
+export async function removeBackup(url: string, backup: Client, schemas: readonly string[]): Promise<void> {
+  const { createdDatabase } = await readBackup(backup);
+  if (createdDatabase) await dropDatabase(url, 'backup drop');
+  else await emptyScratch(backup, schemas);
+}
+
+/** The sentence for a backup of another run. */
+export function foreignBackup(backup: Backup, url: string): string {
+  const state = backup.manifest ? 'sealed' : 'unfinished';
+  return `The backup database ${placeOf(url)} holds the ${state} backup of another run (workflow "${backup.workflowId}"), which is never overwritten. If it isn't needed any more, remove it: ${dropCommand(url)}`;
+}

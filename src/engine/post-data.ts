@@ -1,0 +1,222 @@
+/** Indexes, keys, triggers and the like after the rows: several at once, each with its checkpoint. */
+import { EventEmitter, once } from 'node:events';
+import type { Client } from 'pg';
+import type { Phase } from './parts';
+import { readStoredTables } from './tables';
+import { all, connect, destroy, disconnect, inTransaction } from '../postgres/connect';
+import { parseDump } from '../postgres/dump';
+import { identifiers, qualified } from '../postgres/sql';
+import { noteStage } from '../ledger/checkpoints';
+import { applyDdl } from '../postgres/ddl';
+
+/** How sessions of their own are opened. */
+export interface Session {
+  url: string;
+  label: string;
+  lanes: number;
+  signal: AbortSignal;
+}
+
+export interface PostData extends Session {
+  /** Session that has the checkpoints; takes what must be done one after the other. */
+  client: Client;
+  phase: Phase;
+  /** The post-data section of a dump, as `dumpSql` writes it. */
+  sql: string;
+  /** Names the section in messages, e.g. "new schema's keys, indexes and triggers". */
+  what: string;
+  /** Called in each transaction before its commit: throws when this run may no longer write. */
+  mayWrite?: (client: Client) => Promise<void>;
+  /** Runs the last transaction's definitions in it. */
+  around?: (client: Client, apply: () => Promise<void>) => Promise<void>;
+  /** Ends the phase in the last transaction, e.g. by setting sequences. */
+  finish: (client: Client) => Promise<void>;
+}
+
+interface Step {
+  /** Table keys, then indexes, then foreign keys unchecked, then their checks, then the rest in the dump's order. */
+  kind: 'key' | 'index' | 'unchecked key' | 'check' | 'rest';
+  name: string;
+  sql: string;
+  /** The table it is built on, quoted, and its size; '' and 0 for what has none. */
+  table: string;
+  bytes: number;
+  /** What must be done before: a key shuts out everything else that is built on its table. */
+  after?: Step;
+}
+
+const buildsOn =
+  /^(?:ALTER TABLE(?: ONLY)?|CREATE (?:UNIQUE )?INDEX .*? ON(?: ONLY)?) ("(?:[^"]|"")*"\."(?:[^"]|"")*")/ms;
+// Not those of partitioned tables (without ONLY), which can't be added unchecked, nor those that are to stay so.
+const foreignKey =
+  /^ALTER TABLE ONLY ("(?:[^"]|"")*"\."(?:[^"]|"")*")\s+ADD CONSTRAINT ("(?:[^"]|"")*") FOREIGN KEY (?!.* NOT VALID;$).*;$/s;
+
+/**
+ * Applies a dump's post-data section: keys of tables, then indexes, then foreign keys (added unchecked, then validated side
+ * by side), then everything else in the dump's order together with `finish`. What has a checkpoint is not done again.
+ * @throws KirikaeError naming what can't be applied
+ */
+export async function applyPostData(post: PostData): Promise<void> {
+  await hurryAutovacuum(post.client);
+  const { prelude, steps } = await planSteps(post);
+  const done = await stagesOf(post);
+  const open = (kind: Step['kind']) => steps.filter((step) => step.kind === kind && !done.has(step.name));
+  const sqlOf = (list: readonly Step[]) => [prelude, ...list.map((step) => step.sql)].join('\n');
+  await inSessions(post, prelude, oneKeyAtATime([...open('key'), ...open('index')]));
+  const unchecked = open('unchecked key');
+  await inTransaction(post.client, async () => {
+    await applyDdl(post.client, sqlOf(unchecked), post.what);
+    await post.mayWrite?.(post.client);
+    for (const step of unchecked) await note(post, post.client, step);
+  });
+  await inSessions(post, prelude, open('check'));
+  await inTransaction(post.client, async () => {
+    const apply = () => applyDdl(post.client, sqlOf(open('rest')), post.what);
+    await (post.around ? post.around(post.client, apply) : apply());
+    await post.finish(post.client);
+    await post.mayWrite?.(post.client);
+  });
+}
+
+// Names are the dump's, so that a retry finds every step under its name; what is large comes first.
+async function planSteps(post: PostData): Promise<{ prelude: string; steps: Step[] }> {
+  const { prelude, entries } = parseDump(post.sql);
+  const sizes = await tableSizes(post.client);
+  const checks = new Map<string, Step>();
+  const steps = entries.map((entry): Step => {
+    const name = `post ${entry.type} ${entry.schema}.${entry.name}`;
+    // An index of a materialized view that is itself made after the rows waits for it.
+    const [, builtOn = ''] = buildsOn.exec(entry.sql) ?? [];
+    const bytes = sizes.get(builtOn);
+    const base = { name, sql: entry.sql, table: builtOn, bytes: bytes ?? 0 };
+    if (bytes !== undefined && entry.type === 'CONSTRAINT') return { ...base, kind: 'key' };
+    if (bytes !== undefined && entry.type === 'INDEX') return { ...base, kind: 'index' };
+    const [, table, constraint] = (entry.type === 'FK CONSTRAINT' && foreignKey.exec(entry.sql)) || [];
+    if (!table || !constraint) return { ...base, kind: 'rest' };
+    // Validating locks the table against validating another of its keys: they go one after the other.
+    const check = checks.get(table) ?? { ...base, kind: 'check', name: 'validate', sql: '' };
+    check.name += ` ${table} ${constraint}`;
+    check.sql += `alter table only ${table} validate constraint ${constraint};\n`;
+    checks.set(table, check);
+    return { ...base, kind: 'unchecked key', sql: `${entry.sql.slice(0, -1)} NOT VALID;` };
+  });
+  steps.push(...checks.values());
+  const inOrder = steps.filter(({ kind }) => kind === 'rest' || kind === 'unchecked key');
+  const largestFirst = steps.filter((step) => !inOrder.includes(step)).sort((a, b) => b.bytes - a.bytes);
+  return { prelude, steps: [...largestFirst, ...inOrder] };
+}
+
+// A table's keys come one after the other, then its indexes; tables don't wait for each other.
+function oneKeyAtATime(keysThenIndexes: Step[]): Step[] {
+  const lastKeys = new Map<string, Step>();
+  for (const step of keysThenIndexes) {
+    step.after = lastKeys.get(step.table);
+    if (step.kind === 'key') lastKeys.set(step.table, step);
+  }
+  return keysThenIndexes.sort((a, b) => b.bytes - a.bytes);
+}
+
+/**
+ * Statistics for the planner, several tables at once; under the schemas' search_path, because expressions of indexes are computed.
+ * @param target default_statistics_target, where the server's own isn't wanted
+ */
+export async function analyzeTables(
+  reader: Client,
+  schemas: readonly string[],
+  session: Session,
+  target?: number,
+): Promise<void> {
+  await eachInSession(session, await readStoredTables(reader, schemas), async (client, table) => {
+    await client.query(`set search_path = ${identifiers(schemas)}`);
+    if (target !== undefined) await client.query(`set default_statistics_target = ${target}`);
+    await client.query(`analyze ${qualified(table)}`);
+  });
+}
+
+async function inSessions(post: PostData, prelude: string, steps: readonly Step[]): Promise<void> {
+  const apply = (client: Client, step: Step) =>
+    inTransaction(client, async () => {
+      await applyDdl(client, `${prelude}\n${step.sql}`, post.what);
+      await post.mayWrite?.(client);
+      await note(post, client, step);
+    });
+  await eachInSession(post, steps, apply, (step) => step.after);
+}
+
+/** Takes items in their order, several at once; one waits for the one it comes `after`, if that is among them. */
+async function eachInSession<T>(
+  { url, label, lanes, signal }: Session,
+  items: readonly T[],
+  work: (client: Client, item: T) => Promise<void>,
+  after: (item: T) => T | undefined = () => undefined,
+): Promise<void> {
+  const queue = [...items];
+  const open = new Set<T | undefined>(items);
+  const ends = new EventEmitter();
+  const next = async (): Promise<T | undefined> => {
+    while (queue.length > 0) {
+      const ready = queue.findIndex((item) => !open.has(after(item)));
+      if (ready >= 0) return queue.splice(ready, 1)[0];
+      await once(ends, 'end');
+    }
+    return undefined;
+  };
+  const lane = async () => {
+    const client = await connect(url, `${label} keys`);
+    const cut = () => destroy(client);
+    signal.addEventListener('abort', cut);
+    try {
+      await hurryAutovacuum(client);
+      // The cores are busy with the other sessions' indexes.
+      await client.query(`set max_parallel_maintenance_workers = 0;
+        select set_config('maintenance_work_mem', '256MB', false) where pg_size_bytes(current_setting('maintenance_work_mem')) < 268435456`);
+      for (let item = await next(); item !== undefined; item = await next()) {
+        signal.throwIfAborted();
+        await work(client, item);
+        open.delete(item);
+        ends.emit('end');
+      }
+    } catch (error) {
+      queue.length = 0;
+      ends.emit('end');
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', cut);
+      await disconnect(client);
+    }
+  };
+  const outcomes = await Promise.allSettled(Array.from({ length: Math.min(lanes, queue.length) }, lane));
+  signal.throwIfAborted();
+  for (const end of outcomes) if (end.status === 'rejected') throw end.reason;
+}
+
+// Autovacuum, drawn to what was just loaded, gives way to a lock only once deadlock_timeout has passed, a second as a rule;
+// superusers needn't wait it out with every statement.
+async function hurryAutovacuum(client: Client): Promise<void> {
+  await client.query(
+    `select set_config('deadlock_timeout', '10ms', false) where current_setting('is_superuser') = 'on'`,
+  );
+}
+
+async function stagesOf({ client, phase }: PostData): Promise<Set<string>> {
+  const rows = await all<{ name: string }>(
+    client,
+    'select name from kirikae.stage where phase = $1 and attempt = $2',
+    [phase.name, phase.attempt],
+  );
+  return new Set(rows.map((row) => row.name));
+}
+
+async function note({ phase }: PostData, client: Client, step: Step): Promise<void> {
+  await noteStage(client, phase.name, phase.attempt, step.name);
+}
+
+/** Bytes of every table by its quoted name; views of all kinds have none. */
+async function tableSizes(client: Client): Promise<Map<string, number>> {
+  const rows = await all<{ name: string; bytes: string }>(
+    client,
+    `select format('"%s"."%s"', replace(n.nspname, '"', '""'), replace(c.relname, '"', '""')) as name, pg_table_size(c.oid) as bytes
+     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.relkind in ('r', 'p')`,
+  );
+  return new Map(rows.map((row) => [row.name, Number(row.bytes)]));
+}

@@ -1,0 +1,36 @@
+/** The maintenance page: turned on and off, and believed only when a probe from outside shows it. */
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { runCommand } from './command';
+import type { Plan } from '../settings/read';
+import { milliseconds } from '../settings/schema';
+import { namedVariables } from '../settings/environment';
+import { probeMaintenance } from './probe';
+
+/** Turns the page on or off and waits until the probe shows it. @throws KirikaeError when it doesn't within `probe.within` */
+export async function turnMaintenance(
+  plan: Plan,
+  on: boolean,
+  key: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  const { maintenance } = plan;
+  if (maintenance.kind === 'nginx') {
+    const file = path.resolve(plan.folder, maintenance.flagFile);
+    if (!on) rmSync(file, { force: true });
+    else if (!existsSync(file)) {
+      mkdirSync(path.dirname(file), { recursive: true });
+      writeFileSync(file, 'maintenance by kirikae\n');
+    }
+  } else {
+    await runCommand({
+      run: on ? maintenance.on : maintenance.off,
+      cwd: path.resolve(plan.folder, maintenance.cwd ?? '.'),
+      env: namedVariables(maintenance.env),
+      timeoutMs: milliseconds(maintenance.timeout),
+      key: `${key} maintenance ${on ? 'on' : 'off'}`,
+      ...(signal ? { signal } : {}),
+    });
+  }
+  await probeMaintenance(plan, on, signal);
+}

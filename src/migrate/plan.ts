@@ -1,0 +1,152 @@
+/** Rows from the backup through the mapping into the new schema: planning, and what follows the rows. */
+import type { Client } from 'pg';
+import type { Manifest } from '../backup/manifest';
+import { planParts, type CopyJob, type PartPlan, type Phase } from '../engine/parts';
+import { readStoredTables, type StoredTable } from '../engine/tables';
+import { ownClaim, type RunIdentity } from '../ledger/claim';
+import { compileMapping } from '../mapping/compile';
+import { parseMapping } from '../mapping/file';
+import { volatileFunctionNames } from '../mapping/scan';
+import { inTransaction, withClient } from '../postgres/connect';
+import { readCatalog } from '../postgres/catalog';
+import { dumpSchema, dumpSql } from '../postgres/dump';
+import { analyzeTables, applyPostData } from '../engine/post-data';
+import { qualified } from '../postgres/sql';
+import type { Plan } from '../settings/read';
+import { filledViews, refreshViews } from '../postgres/views';
+import { KirikaeError } from '../errors';
+import { checkpointDdl } from '../ledger/tables';
+import { noteStage, stageDone } from '../ledger/checkpoints';
+import { majorVersion, sameMajor } from '../postgres/versions';
+import { stripPostData, strippedEntries } from './strip';
+import { advanceSequences } from './sequences';
+import { selectSql, type CompiledMapping, type CompiledTable } from '../mapping/compiled';
+
+export const MIGRATE_PHASE: Phase = { name: 'migrate', attempt: 1 };
+
+/**
+ * Compiles a plan's mapping between two databases: the old schema in `source`, the new one in `target`.
+ * @throws UsageError when the mapping file is broken; what it leaves unexplained is in `findings`
+ */
+export async function compilePlan(plan: Plan, source: Client, target: Client): Promise<CompiledMapping> {
+  const { schemas } = plan.databases.production;
+  return compileMapping({
+    mapping: parseMapping(plan.mappingText, plan.mapping),
+    source: await readCatalog(source, schemas),
+    target: await readCatalog(target, schemas),
+    schemas,
+    volatileFunctions: await volatileFunctionNames(source),
+  });
+}
+
+/** As `compilePlan`, for a run under way, where nothing may be unexplained any more. */
+export async function compileForRun(
+  plan: Plan,
+  backup: Client,
+  production: Client,
+): Promise<CompiledMapping> {
+  const compiled = await compilePlan(plan, backup, production);
+  if (compiled.findings.length > 0) {
+    throw new KirikaeError(
+      'StepFailed',
+      `The mapping no longer fits the schemas: ${compiled.findings.slice(0, 5).join(' ')}`,
+    );
+  }
+  return compiled;
+}
+
+export interface Migration {
+  plan: Plan;
+  production: Client;
+  backup: Client;
+  run: RunIdentity;
+}
+
+/** Takes keys, indexes and triggers away and plans the parts; goes on where an earlier attempt stopped. */
+export async function beginMigrate({ plan, production, backup, run }: Migration): Promise<PartPlan> {
+  const { schemas } = plan.databases.production;
+  await ownClaim(production, run);
+  await production.query('set client_min_messages = warning');
+  await production.query(checkpointDdl);
+  if (!(await stageDone(production, 'migrate', 1, 'stripped'))) {
+    await inTransaction(production, async () => {
+      await ownClaim(production, run);
+      await stripPostData(production, schemas);
+      await noteStage(production, 'migrate', 1, 'stripped');
+    });
+  }
+  const compiled = await compileForRun(plan, backup, production);
+  const sources = new Map((await readStoredTables(backup, schemas)).map((table) => [table.oid, table]));
+  const targets = new Map(
+    (await readStoredTables(production, schemas)).map((table) => [qualified(table), table]),
+  );
+  const jobs = compiled.tables.flatMap((table) =>
+    copyJobs(table, sources, targets.get(qualified(table.target))),
+  );
+  return planParts(production, MIGRATE_PHASE, jobs, await sameMajor(production, backup));
+}
+
+/** The columns a mapping fills in one target table, with their exact types. */
+export function filledColumns(table: CompiledTable): { name: string; type: string }[] {
+  return table.columns.map((name, index) => ({ name, type: table.types[index] ?? 'unknown' }));
+}
+
+function copyJobs(
+  table: CompiledTable,
+  stored: ReadonlyMap<number, StoredTable>,
+  target: StoredTable | undefined,
+): CopyJob[] {
+  const isEnum = new Map(target?.columns.map((column) => [column.name, column.isEnum === true]));
+  const columns = filledColumns(table).map((column) => ({
+    ...column,
+    isEnum: isEnum.get(column.name) === true,
+  }));
+  return table.sources.map((source) => {
+    const storage = stored.get(source.tableOid);
+    if (!storage)
+      throw new KirikaeError(
+        'StepFailed',
+        `The backup has no table ${qualified(source.table)}, which the mapping reads.`,
+      );
+    return {
+      source: storage,
+      target: table.target,
+      columns,
+      select: (range) => selectSql(source, table.columns, range),
+    };
+  });
+}
+
+/** Keys, indexes and triggers back from the shadow's dump; sequences; materialized views; ANALYZE. */
+export async function finishMigrate(
+  { plan, production, run }: Migration,
+  urls: { production: string; shadow: string },
+  manifest: Manifest,
+  work: { label: string; lanes: number; signal: AbortSignal },
+): Promise<void> {
+  const { schemas } = plan.databases.production;
+  await ownClaim(production, run);
+  const phase = MIGRATE_PHASE;
+  if (!(await stageDone(production, phase.name, phase.attempt, 'keys'))) {
+    const dump = await dumpSchema(urls.shadow, schemas, { owners: false });
+    const entries = await strippedEntries(production, schemas, dump.post);
+    const views = await withClient(urls.shadow, 'migrate shadow', (shadow) => filledViews(shadow, schemas));
+    await applyPostData({
+      ...work,
+      client: production,
+      url: urls.production,
+      phase,
+      sql: dumpSql(dump, entries, await majorVersion(production)),
+      what: "new schema's keys, indexes and triggers",
+      mayWrite: async (client) => void (await ownClaim(client, run)),
+      finish: async (client) => {
+        await advanceSequences(client, schemas, manifest);
+        await refreshViews(client, schemas, views);
+        await noteStage(client, phase.name, phase.attempt, 'keys');
+      },
+    });
+  }
+  await analyzeTables(production, schemas, { ...work, url: urls.production });
+}
+
+// A sequence of the same name goes on where the old one stood; one that fills a column never gives a value that is taken.

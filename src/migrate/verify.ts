@@ -1,0 +1,243 @@
+/** Proof that the migrated database is what the mapping says of the backup: conservation, content, schema, assertions. */
+import type { Client } from 'pg';
+import type { Manifest } from '../backup/manifest';
+import type { Dropped, TableReport } from '../contract';
+import { hashTables, type HashJob, type TableHash } from '../engine/compare';
+import { maxProblems } from '../engine/differences';
+import { describeDifferingRows, readPrimaryKey, type Narrowing } from '../engine/narrow';
+import { KirikaeError, sentence } from '../errors';
+import { compileForRun, filledColumns, type Migration } from './plan';
+import { all, inTransaction, one, withClient } from '../postgres/connect';
+import { identifiers, qualified, readable, type TableName } from '../postgres/sql';
+import { compareWithShadow } from '../new-schema/deploy';
+import { sameMajor } from '../postgres/versions';
+import { type CompiledMapping, type CompiledTable, selectSql } from '../mapping/compiled';
+
+export interface Verified {
+  tables: TableReport[];
+  dropped: Dropped[];
+  rows: number;
+  assertions: string[];
+}
+
+/**
+ * Judges the migrated production against the backup.
+ * @throws KirikaeError DataDiffer listing every table (with the keys of its first wrong rows), schema object or assertion that fails
+ */
+export async function verifyMigration(
+  migration: Migration,
+  manifest: Manifest,
+  urls: { production: string; backup: string; shadow: string },
+  reading: { lanes: number; signal: AbortSignal; onTable: (rows: number) => void },
+): Promise<Verified> {
+  const { plan, production, backup } = migration;
+  const { schemas } = plan.databases.production;
+  const compiled = await compileForRun(plan, backup, production);
+  const method = (await sameMajor(production, backup)) ? 'record' : 'text';
+  const common = { ...reading, method, label: 'verify', searchPath: schemas } as const;
+  const roots = await partitionedTables(production, schemas);
+  // Progress counts the rows of the new tables once, not their sources too.
+  const expected = await hashTables(compiled.tables.flatMap(sourceJobs), {
+    ...common,
+    url: urls.backup,
+    onTable: () => undefined,
+  });
+  const found = await hashTables(
+    compiled.tables.map((table) => targetJob(table, roots)),
+    { ...common, url: urls.production },
+  );
+  const problems = [
+    ...conservation(compiled, manifest, expected),
+    ...(await contentProblems(compiled.tables, [expected, found], (table) =>
+      narrowMapped(table, production, urls, { method, label: 'verify', signal: reading.signal, schemas }),
+    )),
+    ...(await failedAssertions(production, compiled, schemas)),
+  ];
+  if (problems.length > 0) {
+    throw new KirikaeError(
+      'DataDiffer',
+      `The migrated database is not what the mapping says: ${problems.slice(0, maxProblems).join('; ')}${problems.length > maxProblems ? `; and ${problems.length - maxProblems} more` : ''}.`,
+    );
+  }
+  await compareWithShadow(urls.production, urls.shadow, schemas);
+  const tables = compiled.tables.map((table) => tableReport(table, expected, found));
+  return {
+    tables,
+    dropped: await countDrops(backup, compiled, schemas),
+    rows: tables.reduce((sum, table) => sum + (table.targetRows ?? 0), 0),
+    assertions: compiled.assertions.map((assertion) => assertion.name),
+  };
+}
+
+/** Rows and values that a mapping leaves behind, counted in the backup. */
+export async function countDrops(
+  client: Client,
+  compiled: CompiledMapping,
+  schemas: readonly string[],
+): Promise<Dropped[]> {
+  const dropped: Dropped[] = [];
+  await client.query(`set search_path = ${identifiers(schemas)}`);
+  for (const { what, reason, countSql } of compiled.drops) {
+    const row = await one<Record<string, string>>(client, countSql);
+    dropped.push({ what, reason, rows: Number(Object.values(row)[0]) });
+  }
+  await client.query(`set search_path = ''`);
+  return dropped;
+}
+
+const sourceName = (table: CompiledTable, index: number) => `${qualified(table.target)} from ${index}`;
+
+function sourceJobs(table: CompiledTable): HashJob[] {
+  return table.sources.map((source, index) => ({
+    name: sourceName(table, index),
+    from: `(${selectSql(source, table.columns)})`,
+    columns: filledColumns(table),
+  }));
+}
+
+// A table that others inherit from is filled on its own; a partitioned one holds its rows in its partitions.
+function targetJob(table: CompiledTable, roots: ReadonlySet<string>): HashJob {
+  const name = qualified(table.target);
+  return { name, from: roots.has(name) ? name : `only ${name}`, columns: filledColumns(table) };
+}
+
+async function partitionedTables(client: Client, schemas: readonly string[]): Promise<Set<string>> {
+  const tables = await all<TableName>(
+    client,
+    `select n.nspname as schema, c.relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace
+     where n.nspname = any($1) and c.relkind = 'p'`,
+    [schemas],
+  );
+  return new Set(tables.map(qualified));
+}
+
+// Every row of every source table must have been read once by the table's base select, or be dropped by name.
+function conservation(
+  compiled: CompiledMapping,
+  manifest: Manifest,
+  expected: ReadonlyMap<string, TableHash>,
+): string[] {
+  const reads = new Map<string, number[]>();
+  for (const table of compiled.tables) {
+    table.sources.forEach((source, index) => {
+      if (source.kind !== 'base') return;
+      const name = qualified(source.table);
+      reads.set(name, [...(reads.get(name) ?? []), expected.get(sourceName(table, index))?.rows ?? 0]);
+    });
+  }
+  const droppedTables = new Set(compiled.drops.map((drop) => drop.table).filter((table) => table !== null));
+  const filled = new Set(compiled.filledBySchema.map(qualified));
+  return manifest.tables.flatMap((table) => {
+    const name = qualified(table);
+    // A table split into several targets is read once for each, every time whole.
+    const wrong = (reads.get(name) ?? [0]).filter((rows) => rows !== table.rows);
+    if (wrong.length === 0) return [];
+    if (!reads.has(name) && (droppedTables.has(name) || filled.has(name))) return [];
+    return [
+      `table ${readable(table)} had ${table.rows} rows in the backup and ${wrong.join(', ')} of them were copied`,
+    ];
+  });
+}
+
+async function contentProblems(
+  tables: readonly CompiledTable[],
+  [expected, found]: readonly [ReadonlyMap<string, TableHash>, ReadonlyMap<string, TableHash>],
+  narrow: (table: CompiledTable) => Promise<string>,
+): Promise<string[]> {
+  const problems: string[] = [];
+  for (const table of tables) {
+    const sources = table.sources.map((_, index) => expected.get(sourceName(table, index)));
+    const rows = sources.reduce((sum, source) => sum + (source?.rows ?? 0), 0);
+    const hash = sources.reduce((sum, source) => sum + BigInt(source?.hash ?? 0), 0n);
+    const target = found.get(qualified(table.target)) ?? { rows: 0, hash: '0' };
+    if (target.rows === rows && BigInt(target.hash) === hash) continue;
+    const counts =
+      target.rows === rows
+        ? `has ${rows} rows, but their content is not what the mapping's expressions give`
+        : `has ${target.rows} rows, its sources select ${rows}`;
+    const which = problems.length < maxProblems ? await narrow(table) : '';
+    problems.push(`table ${readable(table.target)} ${counts}${which}`);
+  }
+  return problems;
+}
+
+// The rows that the mapping selects from the backup against those of the new table, by the new table's key.
+async function narrowMapped(
+  table: CompiledTable,
+  production: Client,
+  urls: { production: string; backup: string; shadow: string },
+  { schemas, ...reading }: Pick<Narrowing, 'method' | 'label' | 'signal'> & { schemas: readonly string[] },
+): Promise<string> {
+  const columns = filledColumns(table);
+  const ownKey = await readPrimaryKey(production, table.target);
+  const key =
+    ownKey.length > 0
+      ? ownKey
+      : await withClient(urls.shadow, 'verify key', (shadow) => readPrimaryKey(shadow, table.target));
+  // A key that the database fills by itself is not the mapping's: its rows can't be told apart by it.
+  const isFilled = key.every((name) => table.columns.includes(name));
+  const selects = table.sources.map((source) => `(${selectSql(source, table.columns)})`);
+  if (selects.length === 0) selects.push(`(select * from ${qualified(table.target)} where false)`);
+  return describeDifferingRows({
+    ...reading,
+    left: {
+      url: table.sources.length > 0 ? urls.backup : urls.production,
+      title: "the mapping's rows",
+      from: `(${selects.join(' union all ')})`,
+      searchPath: schemas,
+    },
+    right: { url: urls.production, title: 'production', from: qualified(table.target), searchPath: schemas },
+    columns,
+    key: isFilled ? key : [],
+  });
+}
+
+async function failedAssertions(
+  client: Client,
+  compiled: CompiledMapping,
+  schemas: readonly string[],
+): Promise<string[]> {
+  const problems: string[] = [];
+  for (const assertion of compiled.assertions) {
+    await inTransaction(
+      client,
+      async () => {
+        await client.query(`set local search_path = ${identifiers(schemas)}`);
+        // Counted, not looked for with "limit 1": no row is expected, and a plan for the first row is slow to find none.
+        const { rows } = await one<{ rows: string }>(
+          client,
+          `select count(*) as rows from (${assertion.sql.trim().replace(/;\s*$/, '')}
+) as found`,
+        );
+        if (rows !== '0') problems.push(`the assertion "${assertion.name}" fails: it returned ${rows} rows`);
+      },
+      'begin read only',
+    ).catch((error: unknown) => {
+      if (
+        (error as { code?: string }).code?.startsWith('08') ||
+        (error as { code?: string }).code?.startsWith('57')
+      )
+        throw error;
+      problems.push(`the assertion "${assertion.name}" could not be read: ${sentence(error)}`);
+    });
+  }
+  return problems;
+}
+
+function tableReport(
+  table: CompiledTable,
+  expected: ReadonlyMap<string, TableHash>,
+  found: ReadonlyMap<string, TableHash>,
+): TableReport {
+  const rowsOf = (index: number) => expected.get(sourceName(table, index))?.rows ?? 0;
+  const base = table.sources.reduce(
+    (sum, source, index) => (source.kind === 'base' ? sum + rowsOf(index) : sum),
+    0,
+  );
+  return {
+    table: readable(table.target),
+    sourceRows: base,
+    targetRows: found.get(qualified(table.target))?.rows ?? 0,
+    origin: table.sources.map((source, index) => `${readable(source.table)} (${rowsOf(index)})`).join(' + '),
+  };
+}

@@ -1,0 +1,77 @@
+/** The new schema: deployed by SQL files or a command to an emptied database, and compared with the shadow's. */
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Client } from 'pg';
+import { runCommand } from '../host/command';
+import { KirikaeError, codeOf, failureType, sentence } from '../errors';
+import { compareDumps, dumpSchema } from '../postgres/dump';
+import { identifiers } from '../postgres/sql';
+import { throughTheFence } from '../postgres/url';
+import { sqlFiles, type Plan } from '../settings/read';
+import { milliseconds } from '../settings/schema';
+import { namedVariables } from '../settings/environment';
+
+/**
+ * Runs the plan's schema step against a database whose managed schemas are empty.
+ * @param key the same for every attempt, see `runCommand`
+ * @throws KirikaeError naming the file or command that failed
+ */
+export async function runSchemaStep(
+  plan: Plan,
+  url: string,
+  client: Client,
+  key: string,
+  signal?: AbortSignal,
+): Promise<void> {
+  if (plan.schema.kind === 'sql') {
+    await client.query(
+      `set client_min_messages = warning; set search_path = ${identifiers(plan.databases.production.schemas)}`,
+    );
+    for (const file of sqlFiles(path.resolve(plan.folder, plan.schema.dir))) {
+      try {
+        await client.query(readFileSync(file, 'utf8'));
+      } catch (error) {
+        if (failureType(error) !== 'StepFailed') throw error;
+        const code = codeOf(error);
+        throw new KirikaeError(
+          'StepFailed',
+          `${path.basename(file)} of the schema folder failed: ${sentence(error)}${code ? ` (SQLSTATE ${code})` : ''}. Correct the file.`,
+          { cause: error },
+        );
+      }
+    }
+    await client.query(`set search_path = ''; set default_transaction_read_only = off`);
+    return;
+  }
+  const target = throughTheFence(url);
+  await runCommand({
+    run: plan.schema.run,
+    cwd: path.resolve(plan.folder, plan.schema.cwd ?? '.'),
+    env: {
+      ...namedVariables(plan.schema.env),
+      ...Object.fromEntries(plan.schema.urlEnv.map((name) => [name, target])),
+    },
+    timeoutMs: milliseconds(plan.schema.timeout),
+    key,
+    ...(signal ? { signal } : {}),
+  });
+}
+
+/** Throws when production's definition isn't the shadow's: DataDiffer naming what is missing, extra or different. */
+export async function compareWithShadow(
+  productionUrl: string,
+  shadowUrl: string,
+  schemas: readonly string[],
+): Promise<void> {
+  const [found, expected] = await Promise.all([
+    dumpSchema(productionUrl, schemas, { owners: false }),
+    dumpSchema(shadowUrl, schemas, { owners: false }),
+  ]);
+  const problems = compareDumps(found, expected);
+  if (problems.length > 0) {
+    throw new KirikaeError(
+      'DataDiffer',
+      `Production's schema is not the one the shadow database got from the same step: ${problems.slice(0, 10).join('; ')}. The schema step must give the same result every time.`,
+    );
+  }
+}

@@ -1,0 +1,68 @@
+/** The shadow: a throw-away database that gets the new schema first, to compile against and to compare with. */
+import type { Client } from 'pg';
+import { createDatabase, dropDatabase, databaseExists, prepareLike } from '../postgres/databases';
+import { KirikaeError } from '../errors';
+import { all, one, withClient } from '../postgres/connect';
+import { dropCommand, placeOf } from '../postgres/url';
+import type { Plan } from '../settings/read';
+import { describeScratch, emptyScratch } from '../ledger/scratch';
+
+/** Makes an empty shadow like production, marked as this run's. @returns notes about grants it could not take over */
+export async function prepareShadow(
+  plan: Plan,
+  production: Client,
+  urls: { production: string; shadow: string },
+  owner: string,
+): Promise<string[]> {
+  const { schemas } = plan.databases.production;
+  const created = plan.databases.shadow.create
+    ? await createDatabase(urls.shadow, production, 'shadow create')
+    : false;
+  return withClient(urls.shadow, 'shadow', async (shadow) => {
+    const found = await describeScratch(shadow);
+    if (found.kind === 'foreign')
+      throw new KirikaeError('StepFailed', foreignShadow(urls.shadow, found.objects));
+    const before = await shadowCreated(shadow);
+    await emptyScratch(shadow, schemas);
+    await shadow.query(`set client_min_messages = warning; create schema kirikae;
+      create table kirikae.shadow (owner text not null, created_database boolean not null)`);
+    await shadow.query('insert into kirikae.shadow values ($1, $2)', [owner, created || before]);
+    return prepareLike(shadow, { client: production, url: urls.production }, schemas, true);
+  });
+}
+
+export function foreignShadow(url: string, objects: readonly string[]): string {
+  return `The shadow database ${placeOf(url)} holds tables that aren't Kirikae's (${objects.join(', ')}); it would be emptied. Name an empty database, or remove this one: ${dropCommand(url)}`;
+}
+
+/** Who made the shadow; null when it has no marker. */
+export async function shadowOwner(shadow: Client): Promise<string | null> {
+  const { there } = await one<{ there: boolean }>(
+    shadow,
+    `select to_regclass('kirikae.shadow') is not null as there`,
+  );
+  if (!there) return null;
+  const [row] = await all<{ owner: string }>(shadow, 'select owner from kirikae.shadow');
+  return row?.owner ?? null;
+}
+
+/** Removes the shadow of this owner: the database when we created it, else only what we put there. */
+export async function cleanShadow(plan: Plan, url: string, owner: string): Promise<void> {
+  if (!(await databaseExists(url, 'shadow drop'))) return;
+  const drop = await withClient(url, 'shadow', async (shadow) => {
+    if ((await shadowOwner(shadow)) !== owner) return false;
+    if (await shadowCreated(shadow)) return true;
+    await emptyScratch(shadow, plan.databases.production.schemas);
+    return false;
+  });
+  if (drop) await dropDatabase(url, 'shadow drop');
+}
+
+async function shadowCreated(shadow: Client): Promise<boolean> {
+  if ((await shadowOwner(shadow)) === null) return false;
+  const [row] = await all<{ created: boolean }>(
+    shadow,
+    'select created_database as created from kirikae.shadow',
+  );
+  return row?.created ?? false;
+}

@@ -1,0 +1,93 @@
+/** Databases as a whole: making one like another, emptying managed schemas, telling whose a scratch database is. */
+import type { Client } from 'pg';
+import { sentence } from '../errors';
+import { all, one, withClient } from './connect';
+import { dumpSchema } from './dump';
+import { identifier, literal } from './sql';
+import { databaseOf, otherDatabase } from './url';
+
+/** True when the URL's server has the database (asked through the database `postgres`). */
+export async function databaseExists(url: string, label: string): Promise<boolean> {
+  return withClient(otherDatabase(url, 'postgres'), label, async (client) => {
+    const rows = await all(client, 'select 1 from pg_database where datname = $1', [databaseOf(url)]);
+    return rows.length > 0;
+  });
+}
+
+/** Creates the URL's database with the encoding and locale of `like`; false when it was there. */
+export async function createDatabase(url: string, like: Client, label: string): Promise<boolean> {
+  if (await databaseExists(url, label)) return false;
+  // What older versions don't have is null.
+  const model = await one<
+    Record<'encoding' | 'collate' | 'ctype', string> & Record<'provider' | 'locale' | 'rules', string | null>
+  >(
+    like,
+    `select pg_encoding_to_char(encoding) as encoding, datcollate as collate, datctype as ctype, d->>'datlocprovider' as provider,
+       coalesce(d->>'datlocale', d->>'daticulocale') as locale, d->>'daticurules' as rules
+     from pg_database, to_jsonb(pg_database) d where datname = current_database()`,
+  );
+  const provider = model.provider === 'i' ? 'icu' : model.provider === 'b' ? 'builtin' : null;
+  const locale =
+    provider && model.locale
+      ? ` locale_provider ${provider} ${provider}_locale ${literal(model.locale)}`
+      : '';
+  const rules = model.rules ? ` icu_rules ${literal(model.rules)}` : '';
+  await withClient(otherDatabase(url, 'postgres'), label, (client) =>
+    client.query(
+      `create database ${identifier(databaseOf(url))} template template0 encoding ${literal(model.encoding)}
+       lc_collate ${literal(model.collate)} lc_ctype ${literal(model.ctype)}${locale}${rules}`,
+    ),
+  );
+  return true;
+}
+
+/** Drops the URL's database and ends its sessions; nothing when it isn't there. */
+export async function dropDatabase(url: string, label: string): Promise<void> {
+  await withClient(otherDatabase(url, 'postgres'), label, (client) =>
+    client.query(`drop database if exists ${identifier(databaseOf(url))} with (force)`),
+  );
+}
+
+/**
+ * Gives a database the extensions and managed schemas of production, and, where roles exist, their grants and default
+ * privileges. @returns sentences about grants that could not be given
+ */
+export async function prepareLike(
+  target: Client,
+  production: { client: Client; url: string },
+  schemas: readonly string[],
+  grants: boolean,
+): Promise<string[]> {
+  await target.query('set client_min_messages = warning');
+  for (const schema of schemas) await target.query(`create schema if not exists ${identifier(schema)}`);
+  const extensions = await all<{ name: string; schema: string; version: string }>(
+    production.client,
+    `select extname as name, nspname as schema, extversion as version
+     from pg_extension e join pg_namespace n on n.oid = e.extnamespace order by e.oid`,
+  );
+  for (const { name, schema, version } of extensions) {
+    const there = await all(target, 'select 1 from pg_extension where extname = $1', [name]);
+    if (there.length > 0) continue;
+    await target.query(`create schema if not exists ${identifier(schema)}`);
+    await target.query(
+      `create extension ${identifier(name)} schema ${identifier(schema)} version ${literal(version)} cascade`,
+    );
+  }
+  if (!grants) return [];
+  const dump = await dumpSchema(production.url, schemas, { owners: true });
+  const wanted = dump.pre
+    .concat(dump.post)
+    .filter(
+      (entry) =>
+        entry.type === 'DEFAULT ACL' || (/^(ACL|COMMENT)$/.test(entry.type) && /^SCHEMA /.test(entry.name)),
+    );
+  const notes: string[] = [];
+  for (const entry of wanted) {
+    await target
+      .query(entry.sql)
+      .catch((error: unknown) =>
+        notes.push(`Left out on the shadow database: ${entry.type} ${entry.name}: ${sentence(error)}.`),
+      );
+  }
+  return notes;
+}

@@ -1,0 +1,147 @@
+/** Preflight of production's content: what can't be carried, and privileges for every later step. */
+import type { Client } from 'pg';
+import { all, one } from '../postgres/connect';
+import { notOfExtension } from '../postgres/extensions';
+
+/** Sentences for everything in or around the managed schemas that a run could not bring back. */
+export async function findUncarriable(production: Client, schemas: readonly string[]): Promise<string[]> {
+  const findings: string[] = [];
+  const missing = await all<{ name: string }>(
+    production,
+    'select name from unnest($1::text[]) as name where not exists (select from pg_namespace where nspname = name)',
+    [schemas],
+  );
+  for (const { name } of missing)
+    findings.push(`Production has no schema "${name}". Correct databases.production.schemas.`);
+  for (const sql of uncarriable) {
+    const rows = await all<{ finding: string }>(production, sql.text, sql.managed ? [schemas] : []);
+    findings.push(...rows.map((row) => row.finding));
+  }
+  return findings;
+}
+
+// Each object with the schema of what it belongs to; extensions' objects and system schemas are not considered.
+const owners = `
+  select 'pg_class'::regclass::oid as classid, oid as objid, relnamespace as ns from pg_class
+  union all select 'pg_proc'::regclass, oid, pronamespace from pg_proc
+  union all select 'pg_type'::regclass, oid, typnamespace from pg_type
+  union all select 'pg_operator'::regclass, oid, oprnamespace from pg_operator
+  union all select 'pg_collation'::regclass, oid, collnamespace from pg_collation
+  union all select 'pg_constraint'::regclass, oid, connamespace from pg_constraint
+  union all select 'pg_rewrite'::regclass, r.oid, c.relnamespace from pg_rewrite r join pg_class c on c.oid = r.ev_class
+  union all select 'pg_trigger'::regclass, t.oid, c.relnamespace from pg_trigger t join pg_class c on c.oid = t.tgrelid
+  union all select 'pg_attrdef'::regclass, d.oid, c.relnamespace from pg_attrdef d join pg_class c on c.oid = d.adrelid
+  union all select 'pg_opclass'::regclass, oid, opcnamespace from pg_opclass
+  union all select 'pg_opfamily'::regclass, oid, opfnamespace from pg_opfamily
+  union all select 'pg_ts_config'::regclass, oid, cfgnamespace from pg_ts_config
+  union all select 'pg_ts_dict'::regclass, oid, dictnamespace from pg_ts_dict
+  union all select 'pg_statistic_ext'::regclass, oid, stxnamespace from pg_statistic_ext
+  union all select 'pg_policy'::regclass, p.oid, c.relnamespace from pg_policy p join pg_class c on c.oid = p.polrelid`;
+
+const uncarriable: { text: string; managed: boolean }[] = [
+  {
+    managed: true,
+    text: `with o as materialized (${owners}),
+      ns as (select oid, nspname = any($1) as managed from pg_namespace
+             where nspname !~ '^pg_' and nspname not in ('information_schema', 'kirikae')),
+      crossing as (
+        select distinct d.classid, d.objid, d.refclassid, d.refobjid, a.managed as outward
+        from pg_depend d
+        join o f on f.classid = d.classid and f.objid = d.objid join ns a on a.oid = f.ns
+        join o t on t.classid = d.refclassid and t.objid = d.refobjid join ns b on b.oid = t.ns
+        where a.managed <> b.managed and d.deptype in ('n', 'a')
+          and not exists (select from pg_depend e where e.deptype = 'e' and (e.classid, e.objid) in ((d.classid, d.objid), (d.refclassid, d.refobjid))))
+      select case when outward
+        then format('%s depends on %s outside the managed schemas, which the backup and the shadow lack. Manage that schema too, or remove the dependency.', pg_describe_object(classid, objid, 0), pg_describe_object(refclassid, refobjid, 0))
+        else format('%s outside the managed schemas depends on %s and would be dropped with it. Remove it before the run, or manage its schema too.', pg_describe_object(classid, objid, 0), pg_describe_object(refclassid, refobjid, 0)) end as finding
+      from crossing order by 1 limit 20`,
+  },
+  {
+    managed: true,
+    text: `select format('Publication "%s" lists tables of the managed schemas; dropping them takes them out of it. Remove the publication before the run and create it again afterwards.', p.pubname) as finding
+      from pg_publication p where exists (select from pg_publication_rel r join pg_class c on c.oid = r.prrelid join pg_namespace n on n.oid = c.relnamespace
+        where r.prpubid = p.oid and n.nspname = any($1))`,
+  },
+  {
+    managed: true,
+    text: `select format('%s is a foreign table, whose server the backup lacks. Drop it before the run and create it again afterwards.', c.oid::regclass) as finding
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any($1) and c.relkind = 'f' and ${notOfExtension('pg_class', 'c.oid')}`,
+  },
+  {
+    managed: true,
+    text: `select format('%s is an unlogged table: a crash of the server would empty it. Make it logged (alter table … set logged) before the run.', c.oid::regclass) as finding
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any($1) and c.relkind = 'r' and c.relpersistence = 'u'`,
+  },
+  {
+    managed: true,
+    text: `with o as materialized (${owners})
+      select distinct on (d.classid, d.objid) format('%s belongs to no schema, so pg_dump leaves it out, and it would be dropped with %s of the managed schemas. Drop it before the run and create it again afterwards.',
+        pg_describe_object(d.classid, d.objid, 0), pg_describe_object(d.refclassid, d.refobjid, 0)) as finding
+      from pg_depend d join o on o.classid = d.refclassid and o.objid = d.refobjid join pg_namespace n on n.oid = o.ns
+      where n.nspname = any($1) and d.deptype in ('n', 'a')
+        and d.classid in ('pg_cast'::regclass, 'pg_transform'::regclass, 'pg_language'::regclass, 'pg_am'::regclass, 'pg_foreign_data_wrapper'::regclass)
+        and not exists (select from pg_depend e where e.classid = d.classid and e.objid = d.objid and e.deptype = 'e')`,
+  },
+  {
+    managed: true,
+    text: `select format('%s is partitioned by the hash of %I, a type whose hashes differ from database to database, so its rows would not fit into the same partitions. Partition it otherwise (by list) before the run.',
+        p.partrelid::regclass, a.attname) as finding
+      from pg_partitioned_table p join pg_class c on c.oid = p.partrelid join pg_namespace n on n.oid = c.relnamespace
+      join pg_attribute a on a.attrelid = c.oid and a.attnum = any (p.partattrs::int2[]) join pg_type t on t.oid = a.atttypid
+      left join pg_type e on e.oid in (t.typelem, t.typbasetype)
+      where n.nspname = any($1) and p.partstrat = 'h' and 'e' in (t.typtype, e.typtype)`,
+  },
+  {
+    managed: true,
+    text: `select format('The row security of %s applies to production''s user %s itself and would hide rows. Use a user with bypassrls, or lift it (alter table … no force row level security).', c.oid::regclass, current_user) as finding
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any($1) and c.relkind in ('r', 'p') and row_security_active(c.oid)`,
+  },
+  {
+    managed: false,
+    text: `select format('Production holds %s large objects (%s%s), which are not carried. Move their content into a bytea column, or remove them (lo_unlink).', count(*),
+        array_to_string((array_agg(oid order by oid))[1:5], ', '), case when count(*) > 5 then ', …' else '' end) as finding
+      from pg_largeobject_metadata having count(*) > 0`,
+  },
+  {
+    managed: false,
+    text: `select format('The prepared transaction "%s" in production holds locks. Commit it or roll it back (commit prepared, rollback prepared).', gid) as finding from pg_prepared_xacts where database = current_database()`,
+  },
+  {
+    managed: true,
+    text: `select case when n.nspname = any($1)
+        then format('The event trigger "%s" calls a function of the managed schemas and would be dropped with it. Drop it before the run and create it again afterwards.', evtname)
+        else format('The event trigger "%s" would fire at every schema change of the run. Disable it (alter event trigger … disable) for the run.', evtname) end as finding
+      from pg_event_trigger t join pg_proc p on p.oid = t.evtfoid join pg_namespace n on n.oid = p.pronamespace
+      where (evtenabled <> 'D' or n.nspname = any($1)) and ${notOfExtension('pg_event_trigger', 't.oid')}`,
+  },
+  {
+    managed: false,
+    text: `select format('%s sets default_transaction_read_only itself, which would undo the fence for it. Reset that setting for the run (alter role … reset default_transaction_read_only).',
+        coalesce('Role "' || r.rolname || '"', 'A role')) as finding
+      from pg_db_role_setting s left join pg_roles r on r.oid = s.setrole, unnest(s.setconfig) as setting
+      where s.setrole <> 0 and s.setdatabase in (0, (select oid from pg_database where datname = current_database()))
+        and setting like 'default_transaction_read_only=%' and setting !~* '=(on|true|yes|1)$'`,
+  },
+];
+
+/** Sentences for subscriptions, which only superusers can list. */
+export async function findSubscriptions(production: Client): Promise<string[]> {
+  try {
+    const rows = await all<{ name: string }>(
+      production,
+      'select subname as name from pg_subscription where subdbid = (select oid from pg_database where datname = current_database()) and subenabled',
+    );
+    return rows.map(
+      (row) =>
+        `The subscription "${row.name}" writes into production behind the fence. Disable it (alter subscription … disable) for the run.`,
+    );
+  } catch {
+    const { workers } = await one<{ workers: string }>(
+      production,
+      'select count(*) as workers from pg_stat_subscription where pid is not null',
+    );
+    return Number(workers) > 0
+      ? ['A subscription writes into production behind the fence. Disable it for the run.']
+      : [];
+  }
+}

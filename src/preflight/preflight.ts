@@ -1,0 +1,225 @@
+/** Preflight: everything that can be known before the downtime, without changing production. */
+import { randomUUID } from 'node:crypto';
+import { UsageError, sentence } from '../errors';
+import { claimedByAnother, isSameWorkflow, readClaim, type RunIdentity } from '../ledger/claim';
+import { checkAssertions, scanMapping } from '../mapping/scan';
+import { compilePlan } from '../migrate/plan';
+import { KirikaeError } from '../errors';
+import { inTransaction, withClient } from '../postgres/connect';
+import { dumpHash, dumpSchema } from '../postgres/dump';
+import type { PreflightResult } from './result';
+import { readStoredTables } from '../engine/tables';
+import { runSchemaStep } from '../new-schema/deploy';
+import type { Plan } from '../settings/read';
+import { cleanShadow, prepareShadow } from '../new-schema/shadow';
+import { findSubscriptions, findUncarriable } from './carried';
+import { cloneNote, findCloneObstacles } from './clone';
+import { closeDatabases, compareDatabases, openDatabases, type Opened, type Urls } from './connections';
+import { checkHost } from './host';
+import { findUnmovable } from './keep';
+import { findOversizedRows } from './oversized';
+import { listObjects } from '../postgres/managed-schemas';
+import { sameMajor } from '../postgres/versions';
+import { findLockShortage, findMissingPrivileges } from './privileges';
+
+export { checkHost };
+
+/** What the database part of preflight leaves for the parts that follow. */
+export interface DatabaseFindings {
+  findings: string[];
+  notes: string[];
+  /** The shadow is empty and like production, so that the schema step may run. */
+  shadowReady: boolean;
+  /** Hash of production's definition before the shadow's deploy. */
+  catalogue: string;
+  rows: number;
+  bytes: number;
+}
+
+export function urlsOf(plan: Plan): Urls {
+  const { production, backup, shadow } = plan.databases;
+  const url = (name: string) => process.env[name] ?? '';
+  return { production: url(production.urlEnv), backup: url(backup.urlEnv), shadow: url(shadow.urlEnv) };
+}
+
+/**
+ * Connections, versions, privileges, what can't be carried; then an empty shadow like production.
+ * @throws KirikaeError Overtaken when this very workflow has a claim already (after a Temporal reset)
+ */
+export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<DatabaseFindings> {
+  const urls = urlsOf(plan);
+  const result: DatabaseFindings = {
+    findings: [],
+    notes: [],
+    shadowReady: false,
+    catalogue: '',
+    rows: 0,
+    bytes: 0,
+  };
+  const opened = await openDatabases(plan, urls, result.findings);
+  if (!opened) return result;
+  try {
+    const { production } = opened;
+    const claim = await readClaim(production);
+    if (claim && isSameWorkflow(claim, run)) {
+      throw new KirikaeError(
+        'Overtaken',
+        "Production is claimed by this workflow already, as after a Temporal reset: the ledger is further on than this run's history. No backup was taken and nothing dropped.",
+      );
+    }
+    if (claim) {
+      result.findings.push(claimedByAnother(claim));
+      return result;
+    }
+    const { schemas } = plan.databases.production;
+    result.findings.push(
+      ...(await compareDatabases(opened, urls, run)),
+      ...(await findUncarriable(production, schemas)),
+      ...(await findOversizedRows(production, schemas, await mayBeBinary(opened))),
+      ...(await findSubscriptions(production)),
+      ...(await findMissingPrivileges(production, schemas)),
+      ...(await findLockShortage(production, schemas)),
+    );
+    const clones = plan.databases.backup.method === 'clone';
+    if (clones) result.findings.push(...(await findCloneObstacles(production, opened.backup, urls)));
+    const keeps = plan.reset?.mode === 'keep';
+    if (keeps) result.findings.push(...(await findUnmovable(production, schemas)));
+    const tables = await readStoredTables(production, schemas);
+    result.rows = tables.reduce((sum, table) => sum + table.estimatedRows, 0);
+    result.bytes = tables.reduce((sum, table) => sum + table.bytes, 0);
+    result.notes.push(
+      clones
+        ? await cloneNote(production)
+        : `The backup will need about ${Math.ceil((result.bytes * 1.5) / 1_000_000)} MB, indexes included, on its server; its free space can't be read from here.`,
+    );
+    if (keeps) {
+      result.notes.push(
+        `Production keeps its old objects beside the new ones until the run ends (reset.mode: keep), so its server needs about ${Math.ceil((result.bytes * 1.5) / 1_000_000)} MB more as well.`,
+      );
+    }
+    const blocking = result.findings.length > 0;
+    if (blocking) return result;
+    result.catalogue = dumpHash(await dumpSchema(urls.production, schemas, { owners: true }));
+    // Under the lock that claims take: nobody can claim between this look and the shadow's marker.
+    await inTransaction(production, async () => {
+      await production.query(`select pg_advisory_xact_lock(hashtextextended('kirikae claim', 0))`);
+      const late = await readClaim(production);
+      if (late) result.findings.push(claimedByAnother(late));
+      else result.notes.push(...(await prepareShadow(plan, production, urls, run.chain)));
+    });
+    result.shadowReady = result.findings.length === 0;
+    return result;
+  } catch (error) {
+    if (error instanceof KirikaeError && error.type === 'Overtaken') throw error;
+    result.findings.push(`Preflight could not finish looking at the databases: ${sentence(error)}.`);
+    return result;
+  } finally {
+    await closeDatabases(opened);
+  }
+}
+
+// A backup that has to be created yet is taken for one of production's version: mostly it is on the same kind of server.
+async function mayBeBinary({ production, backup }: Opened): Promise<boolean> {
+  return backup === null || sameMajor(production, backup);
+}
+
+/** Runs the schema step on the shadow, which must gain objects. @returns findings */
+export async function deployToShadow(plan: Plan, key: string, signal?: AbortSignal): Promise<string[]> {
+  const { shadow } = urlsOf(plan);
+  const { schemas } = plan.databases.production;
+  try {
+    return await withClient(shadow, 'shadow', async (client) => {
+      await runSchemaStep(plan, shadow, client, key, signal);
+      const gained = await listObjects(client, schemas);
+      if (gained.length > 0) return [];
+      return [
+        `The schema step ended well but the shadow database has gained nothing: it went to another database, or does nothing. Look which URL its tool reads (a .env file, a directUrl) and name every such variable in schema.urlEnv.`,
+      ];
+    });
+  } catch (error) {
+    return [`The schema step fails on the shadow database: ${sentence(error)}`];
+  }
+}
+
+/**
+ * Compiles the mapping against both schemas and scans production for what would not fit.
+ * @param catalogue hash of production's definition before the shadow's deploy
+ * @param deployed false when that deploy failed: then only production's definition is looked at
+ */
+export async function checkMapping(
+  plan: Plan,
+  catalogue: string,
+  deployed: boolean,
+): Promise<Pick<PreflightResult, 'findings' | 'notes' | 'dropped' | 'tables'>> {
+  const urls = urlsOf(plan);
+  const { schemas } = plan.databases.production;
+  const result: Pick<PreflightResult, 'findings' | 'notes' | 'dropped' | 'tables'> = {
+    findings: [],
+    notes: [],
+    dropped: [],
+    tables: [],
+  };
+  const now = dumpHash(await dumpSchema(urls.production, schemas, { owners: true }));
+  if (now !== catalogue) {
+    result.findings.push(
+      `Production's schema changed while the schema step ran on the shadow database. If nobody else changed it, the step ignores the URL it is given and has hit production: look at production now, and name every variable its tool reads in schema.urlEnv.`,
+    );
+  }
+  // Against a schema that isn't there every entry would look wrong, and the one real problem would be buried.
+  if (!deployed) {
+    result.notes.push(
+      'The mapping was not checked: that needs the new schema, which the schema step did not give.',
+    );
+    return result;
+  }
+  try {
+    await withClient(urls.production, 'preflight', (production) =>
+      withClient(urls.shadow, 'preflight', async (shadow) => {
+        const compiled = await compilePlan(plan, production, shadow);
+        const scan = await scanMapping(production, compiled, schemas);
+        result.findings.push(
+          ...compiled.findings,
+          ...scan.findings,
+          ...(await checkAssertions(shadow, compiled, schemas)),
+        );
+        result.dropped = scan.dropped;
+        result.tables = scan.tables;
+      }),
+    );
+  } catch (error) {
+    if (error instanceof UsageError) result.findings.push(...error.problems);
+    else result.findings.push(`The mapping could not be checked: ${sentence(error)}.`);
+  }
+  return result;
+}
+
+/** All of preflight in this process, for `kirikae check`; the shadow is removed afterwards. */
+export async function preflight(plan: Plan): Promise<PreflightResult> {
+  const owner = `check ${randomUUID()}`;
+  const run = { namespace: '', workflowId: 'kirikae check', chain: owner, runId: owner, plan: plan.name };
+  const findings = await checkHost(plan);
+  const databases = await checkDatabases(plan, run);
+  findings.push(...databases.findings);
+  const result: PreflightResult = {
+    findings,
+    notes: databases.notes,
+    tables: [],
+    dropped: [],
+    rows: databases.rows,
+    bytes: databases.bytes,
+  };
+  if (!databases.shadowReady) return result;
+  try {
+    const deploy = await deployToShadow(plan, owner);
+    const mapping = await checkMapping(plan, databases.catalogue, deploy.length === 0);
+    findings.push(...deploy, ...mapping.findings);
+    return {
+      ...result,
+      notes: [...result.notes, ...mapping.notes],
+      tables: mapping.tables,
+      dropped: mapping.dropped,
+    };
+  } finally {
+    await cleanShadow(plan, urlsOf(plan).shadow, owner);
+  }
+}

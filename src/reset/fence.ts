@@ -1,0 +1,91 @@
+/** The fence: production is read-only for everyone but this run, and other sessions end. */
+import type { Client } from 'pg';
+import { KirikaeError, failureType } from '../errors';
+import { noteFence, type Claim } from '../ledger/claim';
+import { APPLICATION, all, one } from '../postgres/connect';
+import { identifier, literal } from '../postgres/sql';
+
+/**
+ * Raises the fence and ends the sessions of others; harmless when it stands already.
+ * The ledger notes the former setting before it is changed.
+ * @throws KirikaeError when a session can't be ended
+ */
+export async function raiseFence(client: Client, claim: Claim): Promise<void> {
+  const before = claim.fenceOn ? claim.fenceBefore : await databaseSetting(client);
+  await noteFence(client, true, before);
+  await client.query(`alter database ${await databaseName(client)} set default_transaction_read_only = on`);
+  await endOtherSessions(client);
+}
+
+/**
+ * Puts the setting back to what it was before the fence; does nothing when this run's ledger knows no fence.
+ * Sessions opened under the fence stay read-only for life: they end, so that a pool opens new ones that may write.
+ */
+export async function liftFence(client: Client, claim: Claim): Promise<void> {
+  if (!claim.fenceOn) return;
+  const database = await databaseName(client);
+  await client.query(
+    claim.fenceBefore === null
+      ? `alter database ${database} reset default_transaction_read_only`
+      : `alter database ${database} set default_transaction_read_only = ${literal(claim.fenceBefore)}`,
+  );
+  // One that can't be ended (a superuser's) is no reason to keep production shut for everybody else.
+  await endOtherSessions(client).catch((error: unknown) => {
+    if (failureType(error) !== 'StepFailed') throw error;
+  });
+  await noteFence(client, false, null);
+}
+
+/**
+ * Ends every client session of this database that was there at this moment and isn't one of this program's, and waits
+ * until they are gone. Sessions that come after a fence are read-only and may stay. Type and start of a session that this
+ * user may not look at are null (preflight asks for pg_read_all_stats): it counts as a session of before.
+ */
+export async function endOtherSessions(client: Client): Promise<void> {
+  const { now } = await one<{ now: string }>(client, 'select clock_timestamp()::text as now');
+  const deadline = Date.now() + 30_000;
+  for (;;) {
+    const others = await all<{ pid: number; usename: string; application_name: string }>(
+      client,
+      `select pid, usename, application_name from pg_stat_activity
+       where datname = current_database() and coalesce(backend_type, 'client backend') = 'client backend'
+         and usesysid is not null and pid <> pg_backend_pid()
+         and application_name not like $1 and coalesce(backend_start < $2::timestamptz, true)`,
+      [`${APPLICATION} %`, now],
+    );
+    const stubborn: typeof others = [];
+    for (const other of others) {
+      await client.query('select pg_terminate_backend($1)', [other.pid]).catch((error: unknown) => {
+        if (failureType(error) !== 'StepFailed') throw error;
+        stubborn.push(other);
+      });
+    }
+    if (others.length === 0) return;
+    if (stubborn.length === others.length || Date.now() > deadline) {
+      const names = others.map(
+        (other) => `pid ${other.pid} of ${other.usename} (${other.application_name || 'unnamed'})`,
+      );
+      throw new KirikaeError(
+        'StepFailed',
+        `Sessions of others in production do not end: ${names.slice(0, 5).join(', ')}. End them, then start again.`,
+      );
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** The default_transaction_read_only set for this database itself (all roles); null when none is. */
+async function databaseSetting(client: Client): Promise<string | null> {
+  const rows = await all<{ value: string }>(
+    client,
+    `select split_part(setting, '=', 2) as value
+     from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase, unnest(s.setconfig) as setting
+     where d.datname = current_database() and s.setrole = 0 and setting like 'default_transaction_read_only=%'`,
+  );
+  return rows[0]?.value ?? null;
+}
+
+async function databaseName(client: Client): Promise<string> {
+  const { name } = await one<{ name: string }>(client, 'select current_database() as name');
+  return identifier(name);
+}
