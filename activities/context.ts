@@ -1,10 +1,13 @@
-/** What every activity shares: its run's identity, the plan, sessions, heartbeats, and failures without secrets. */
+/** What an activity works with: its run's identity, the plan, sessions, how many lanes. */
 import { createHash } from 'node:crypto';
+import os from 'node:os';
 import { Context } from '@temporalio/activity';
 import type { Client } from 'pg';
+import type { Ends } from '../src/backup/manifest';
 import { KirikaeError, UsageError } from '../src/errors';
 import type { RunIdentity } from '../src/ledger/claim';
 import { APPLICATION, connect, disconnect } from '../src/postgres/connect';
+import { databaseOf, otherDatabase } from '../src/postgres/url';
 import { findPlan, missingVariables, type Plan, type Settings } from '../src/settings/read';
 
 /** Sent with every activity: which plan, and for whom. */
@@ -19,7 +22,7 @@ export interface RunRef {
 export type DatabaseRole = 'production' | 'backup' | 'shadow';
 
 /** An activity's view of its run. */
-export class Run {
+export class ActivityRun {
   readonly plan: Plan;
 
   constructor(
@@ -60,6 +63,22 @@ export class Run {
 
   url(role: DatabaseRole): string {
     return process.env[this.plan.databases[role].urlEnv] ?? '';
+  }
+
+  /** Where the present database is copied to before a roll back after `live`. */
+  get abandonedUrl(): string {
+    return otherDatabase(this.url('backup'), `${databaseOf(this.url('production'))}_abandoned`);
+  }
+
+  /** Production and the backup, as what copies between them wants them. */
+  ends(production: Client, backup: Client): Ends {
+    return {
+      production,
+      productionUrl: this.url('production'),
+      backup,
+      backupUrl: this.url('backup'),
+      schemas: this.schemas,
+    };
   }
 
   /** Marks this activity's sessions in pg_stat_activity: workflow, then activity; the same for every attempt. */
@@ -107,14 +126,21 @@ export class Run {
   }
 }
 
-function short(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 10);
-}
-
 /** Aborts when this activity is cancelled or has lost its place to another attempt. */
 export function cancellation(): AbortSignal {
   return Context.current().cancellationSignal;
 }
 
-// What activities say to people may quote a command or a driver, on success too. Names, hashes and counts stay as they are:
-// a short password would tear holes into them.
+/** One connection more than cores copies fastest; never more than eight. */
+export function lanes(): number {
+  return Math.min(8, os.availableParallelism() + 1);
+}
+
+/** How a long piece of work is done that shows no progress of its own. */
+export function quietly() {
+  return { lanes: lanes(), signal: cancellation(), onTable: () => undefined };
+}
+
+function short(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 10);
+}

@@ -1,9 +1,9 @@
 /** What every activity passes through: heartbeats, and failures without secrets. */
-import { ApplicationFailure } from '@temporalio/common';
-import { failureType, codeOf, sentence } from '../src/errors';
 import { Context, CancelledFailure, CompleteAsyncError } from '@temporalio/activity';
-import type { Heartbeat, StepName } from '../src/contract';
+import { ApplicationFailure } from '@temporalio/common';
 import type { ActivityInboundCallsInterceptor } from '@temporalio/worker';
+import type { Heartbeat, StepName } from '../src/contract';
+import { failureType, codeOf, sentence } from '../src/errors';
 
 /** Turns an error into the ApplicationFailure that Temporal records; only an `Outage` is retried. */
 export function toFailure(error: unknown, redact: (text: string) => string): ApplicationFailure {

@@ -1,23 +1,46 @@
 /** All activities of a worker, made for its settings. */
 import type { Settings } from '../src/settings/read';
-import { copyActivities } from './copy';
-import { hostActivities } from './host';
+import { backUpActivities } from './back-up';
+import { closeActivities } from './close';
+import { copyRowsActivities } from './copy-rows';
+import { endActivities } from './end';
+import { openActivities } from './open';
 import { planActivities } from './plan';
-import { preflightActivities } from './preflight';
-import { productionActivities } from './production';
-import { reportActivities } from './report';
+import { prepareActivities } from './prepare';
+import { switchOverActivities } from './switch-over';
+import { wayBackActivities } from './way-back';
 
 export type { RunRef } from './context';
 export type { PlanOutline } from './plan';
+
 export type Activities = ReturnType<typeof createActivities>;
+
+/** Needs the host that holds the maintenance flag and deploy rights. */
+type OnHost =
+  | 'checkHost'
+  | 'deployToShadow'
+  | 'maintenanceOn'
+  | 'maintenanceOff'
+  | 'probePage'
+  | 'deploySchema'
+  | 'deploy';
+
+/** What the plan's host queue serves; a check may run there too. */
+export type HostActivities = Pick<Activities, OnHost | 'smoke'>;
+
+/** What any worker serves: databases, checks by HTTP and SQL, messages. */
+export type DatabaseActivities = Omit<Activities, OnHost>;
 
 export function createActivities(settings: Settings) {
   return {
     ...planActivities(settings),
-    ...preflightActivities(settings),
-    ...productionActivities(settings),
-    ...copyActivities(settings),
-    ...hostActivities(settings),
-    ...reportActivities(settings),
+    ...prepareActivities(settings),
+    ...closeActivities(settings),
+    ...backUpActivities(settings),
+    ...copyRowsActivities(settings),
+    ...switchOverActivities(settings),
+    ...openActivities(settings),
+    ...wayBackActivities(settings),
+    ...endActivities(settings),
   };
 }

@@ -1,10 +1,10 @@
 /** What a workflow may know of a plan: names, counts and times, no secret. */
-import os from 'node:os';
 import { Context } from '@temporalio/activity';
-import { findPlan, missingVariables, rollbackChecks, type Plan, type Settings } from '../src/settings/read';
-import { milliseconds } from '../src/settings/schema';
 import { UsageError } from '../src/errors';
 import { databaseOf } from '../src/postgres/url';
+import { findPlan, missingVariables, rollbackChecks, type Plan, type Settings } from '../src/settings/read';
+import { milliseconds } from '../src/settings/schema';
+import { lanes } from './context';
 
 export interface PlanOutline {
   name: string;
@@ -21,11 +21,6 @@ export interface PlanOutline {
   rollbackSmoke: { name: string; kind: 'http' | 'sql' | 'command' }[];
   monitor: { forMs: number; everyMs: number };
   retireAfterApproval: boolean;
-}
-
-/** One connection more than cores copies fastest; never more than eight. */
-export function lanes(): number {
-  return Math.min(8, os.availableParallelism() + 1);
 }
 
 export function planActivities(settings: Settings) {

@@ -1,6 +1,6 @@
-/** How the workflow calls activities: which queue, which patience. */
+/** How the workflow calls activities: which queue, which patience. The types keep what needs the host from any other queue. */
 import { ActivityCancellationType, proxyActivities } from '@temporalio/workflow';
-import type { Activities } from '../activities';
+import type { DatabaseActivities, HostActivities } from '../activities';
 
 // Only outages are retryable (activities say so themselves), and they last as long as they last. A heartbeat comes every
 // second; a worker that is silent for ten is taken for dead. Cancelling waits until the activity has really stopped.
@@ -12,20 +12,18 @@ const patient = {
 } as const;
 
 /** Activities on the databases. */
-export const database = proxyActivities<Activities>(patient);
+export const database = proxyActivities<DatabaseActivities>(patient);
 
 /** Before anything is changed an outage is a finding, not something to wait for. */
-export const early = proxyActivities<Activities>({ ...patient, retry: { maximumAttempts: 3 } });
+export const early = proxyActivities<DatabaseActivities>({ ...patient, retry: { maximumAttempts: 3 } });
 
 /** Activities on the host of the plan: its own queue where the plan names one. */
 export function hostOf(queue: string | null) {
-  return proxyActivities<Activities>(queue === null ? patient : { ...patient, taskQueue: queue });
+  return proxyActivities<HostActivities>(queue === null ? patient : { ...patient, taskQueue: queue });
 }
 
 /** As `hostOf`, with the short patience of preflight. */
 export function earlyHostOf(queue: string | null) {
   const short = { ...patient, scheduleToStartTimeout: '15s', retry: { maximumAttempts: 2 } } as const;
-  return proxyActivities<Activities>(queue === null ? short : { ...short, taskQueue: queue });
+  return proxyActivities<HostActivities>(queue === null ? short : { ...short, taskQueue: queue });
 }
-
-export type { Activities };

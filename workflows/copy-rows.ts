@@ -1,5 +1,6 @@
 /** Runs a phase's part groups, a few at a time; the first that fails stops the others. */
 import { CancellationScope } from '@temporalio/workflow';
+import type { RunRef } from '../activities';
 import type { StepName } from '../src/contract';
 import { database } from './calls';
 import type { Run } from './run';
@@ -9,14 +10,16 @@ export interface CopyPhase {
   attempt: number;
 }
 
+export interface RowsToCopy {
+  /** Whose rows and bytes are counted. */
+  step: StepName;
+  phase: CopyPhase;
+  groups: number;
+  ref: RunRef;
+}
+
 /** Copies all groups and counts their rows and bytes into the step. @returns rows copied */
-export async function copyRows(
-  run: Run,
-  step: StepName,
-  phase: CopyPhase,
-  groups: number,
-  back = false,
-): Promise<number> {
+export async function copyRows(run: Run, { step, phase, groups, ref }: RowsToCopy): Promise<number> {
   const status = run.at(step);
   status.rows = 0;
   status.bytes = 0;
@@ -29,7 +32,7 @@ export async function copyRows(
         next += 1;
         const copied = await database.copyGroup.executeWithOptions(
           { summary: `${phase.name} ${group + 1} of ${groups}` },
-          [{ run: run.ref(back), phase, group }],
+          [{ run: ref, phase, group }],
         );
         status.rows = (status.rows ?? 0) + copied.rows;
         status.bytes = (status.bytes ?? 0) + copied.bytes;

@@ -1,11 +1,6 @@
-/** One run's memory: status, decisions and checks, and the waiting for people. */
-import {
-  CancellationScope,
-  condition,
-  isCancellation,
-  setCurrentDetails,
-  workflowInfo,
-} from '@temporalio/workflow';
+/** One run's memory: its status, and what people and checks have said. */
+import { setCurrentDetails, workflowInfo } from '@temporalio/workflow';
+import type { PlanOutline } from '../activities';
 import {
   STEPS,
   type BackupStatus,
@@ -20,9 +15,7 @@ import {
   type StepStatus,
   type TableReport,
 } from '../src/contract';
-import type { PlanOutline } from '../activities';
 import { describeDetails } from './details';
-import { Settled, problemOf } from './failures';
 
 export type ParkAnswer = 'retry' | 'settle';
 
@@ -74,21 +67,22 @@ export class Run {
     error: null,
   }));
 
-  constructor(
-    readonly input: MigrationInput,
-    /** Tells the stakeholders; a message that can't be delivered is a note. */
-    readonly tell: (run: Run, text: string) => Promise<void>,
-  ) {}
+  constructor(readonly input: MigrationInput) {}
 
   get id(): string {
     return this.info.workflowId;
   }
 
-  /** What activities need to know; without the plan's hash on ways back, where a repaired plan must not hinder. */
-  ref(back = false) {
+  /** What activities on the way forward need to know: the plan must be the one that the run began with. */
+  ref() {
+    return { ...this.refBack(), planHash: this.plan.hash as string | null };
+  }
+
+  /** The same for ways back and what follows `live`, where a repaired plan must not hinder. */
+  refBack() {
     return {
       plan: this.input.plan,
-      planHash: back ? null : this.plan.hash,
+      planHash: null as string | null,
       chain: this.info.firstExecutionRunId,
     };
   }
@@ -118,83 +112,6 @@ export class Run {
 
   goOn(): void {
     this.wait(null, 'Nothing: the run goes on by itself.');
-  }
-
-  /** Runs a step of the runbook: its times and state, and parking where an operator can repair what stops it. */
-  async doStep<T>(name: StepName, work: () => Promise<T>): Promise<T> {
-    const status = this.at(name);
-    this.step = name;
-    for (;;) {
-      status.state = 'running';
-      status.startedAt ??= now();
-      status.attempt += 1;
-      status.error = null;
-      this.show();
-      try {
-        const result = await work();
-        status.state = 'done';
-        status.finishedAt = now();
-        this.show();
-        return result;
-      } catch (error) {
-        const problem = problemOf(error);
-        status.finishedAt = now();
-        status.state = 'failed';
-        if (isCancellation(error)) throw error;
-        status.error = problem.message;
-        if (problem.type !== 'NeedsOperator') throw error;
-        await this.park(
-          `${name}: ${problem.message}`,
-          'repair it and send retry; settle or cancel are the other ways out',
-        );
-        status.finishedAt = null;
-      }
-    }
-  }
-
-  /** Repeats `work` until it succeeds; after each failure the run is parked. For ways back and what follows `live`. */
-  async insist<T>(what: string, work: () => Promise<T>): Promise<T> {
-    for (;;) {
-      try {
-        return await CancellationScope.nonCancellable(work);
-      } catch (error) {
-        if (error instanceof Settled) throw error;
-        const page =
-          this.pageOnAt !== null && this.pageOffAt === null ? ' The maintenance page stays on.' : '';
-        await CancellationScope.nonCancellable(() =>
-          this.park(
-            `${what} did not succeed: ${problemOf(error).message}${page}`,
-            'repair it and send retry, or settle to leave everything as it is',
-          ),
-        );
-      }
-    }
-  }
-
-  /** Waits for `retry`; `settle` ends the run. */
-  async park(problem: string, next: string): Promise<void> {
-    this.parked = true;
-    this.answer = null;
-    this.notes.push(problem);
-    const told = CancellationScope.nonCancellable(() =>
-      this.tell(this, `${this.input.plan}: an operator is needed (workflow ${this.id}): ${problem}`),
-    );
-    this.wait(
-      `an operator: ${problem}`,
-      `${capital(next)}: kirikae retry ${this.id} --by NAME, or kirikae settle ${this.id} --by NAME.`,
-    );
-    try {
-      await condition(() => this.answer !== null);
-      await told;
-    } finally {
-      this.parked = false;
-      this.goOn();
-    }
-    if (this.read() === 'settle') throw new Settled(problem);
-  }
-
-  private read(): ParkAnswer | null {
-    return this.answer;
   }
 
   status(): Status {
@@ -239,8 +156,4 @@ export class Run {
 
 export function now(): string {
   return new Date(Date.now()).toISOString();
-}
-
-function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -1,8 +1,9 @@
 /** The way back: what the ledger's marks call for, in the order that keeps the page on until the old database is proved. */
 import { CancellationScope } from '@temporalio/workflow';
-import { checkNow } from './after-reset';
 import { database, hostOf } from './calls';
+import { checkNow } from './checks';
 import { copyRows } from './copy-rows';
+import { insist } from './do-step';
 import type { Run } from './run';
 
 /** What the way back found: nothing of this run's, production as it was before, or production live (nothing restored). */
@@ -16,10 +17,10 @@ export async function goBack(run: Run, options: { lossAccepted: boolean }): Prom
   run.indexing?.cancel();
   await CancellationScope.nonCancellable(async () => run.indexing?.done.catch(() => undefined));
   run.wait(null, 'Nothing: the way back runs by itself.');
-  const ref = run.ref(true);
-  const marks = await run.insist('Reading the ledger', () => database.takeStock({ run: ref }));
+  const ref = run.refBack();
+  const marks = await insist(run, 'Reading the ledger', () => database.takeStock({ run: ref }));
   if (!marks.claimed) {
-    await run.insist('Removing the shadow database', () => database.release({ run: ref }));
+    await insist(run, 'Removing the shadow database', () => database.release({ run: ref }));
     return 'nothing';
   }
   if (marks.live && !options.lossAccepted) {
@@ -27,47 +28,49 @@ export async function goBack(run: Run, options: { lossAccepted: boolean }): Prom
     return 'live';
   }
   if (options.lossAccepted) {
-    await run.insist('Noting that the loss is accepted', () => database.acceptLoss({ run: ref }));
+    await insist(run, 'Noting that the loss is accepted', () => database.acceptLoss({ run: ref }));
     run.live = false;
   }
   if (marks.reset && !marks.pageOn && !options.lossAccepted) {
     // The page comes down only when the old database is proved: users may have written to it since.
     run.note('Production was restored already and is open to its users, so nothing was restored again.');
-    await run.insist('Removing the ledger', () => database.release({ run: ref }));
+    await insist(run, 'Removing the ledger', () => database.release({ run: ref }));
     markUndone(run);
     return 'restored';
   }
   const host = hostOf(run.plan.hostQueue);
   if (marks.reset) {
-    await run.insist('Turning the maintenance page on', async () => {
+    await insist(run, 'Turning the maintenance page on', async () => {
       await database.notePage({ run: ref, on: true });
       await host.maintenanceOn({ run: ref });
     });
     openWindow(run);
-    await run.insist('Raising the fence', () => database.fence({ run: ref }));
-    if (options.lossAccepted) await run.insist('Copying the present database aside', () => copyAside(run));
-    const late = await run.insist('Counting later writes', () => database.countLateWrites({ run: ref }));
+    await insist(run, 'Raising the fence', () => database.fence({ run: ref }));
+    if (options.lossAccepted) await insist(run, 'Copying the present database aside', () => copyAside(run));
+    const late = await insist(run, 'Counting later writes', () => database.countLateWrites({ run: ref }));
     for (const sentence of late) run.note(sentence);
-    await run.insist('Restoring production from the backup', () => restore(run));
+    await insist(run, 'Restoring production from the backup', () => restore(run));
   }
-  await run.insist('Lifting the fence', () => database.liftFence({ run: ref }));
+  await insist(run, 'Lifting the fence', () => database.liftFence({ run: ref }));
   for (const index of [...run.deploysBegun].reverse()) await rollBackDeploy(run, index);
   if (marks.reset) {
-    for (const { name, kind } of run.plan.rollbackSmoke) {
-      await run.insist(`The check "${name}" of the old version`, () => checkNow(run, name, kind, true));
+    for (const check of run.plan.rollbackSmoke) {
+      await insist(run, `The check "${check.name}" of the old version`, () =>
+        checkNow(run, check, 'rollbackSmoke'),
+      );
     }
   }
   if (marks.pageOn || marks.reset) {
-    await run.insist('Taking the maintenance page down', async () => {
+    await insist(run, 'Taking the maintenance page down', async () => {
       await host.maintenanceOff({ run: ref });
       await database.notePage({ run: ref, on: false });
     });
     run.pageOffAt = Date.now();
   }
-  if (!marks.reset) await run.insist('Removing the backup', () => database.dropBackup({ run: ref }));
+  if (!marks.reset) await insist(run, 'Removing the backup', () => database.dropBackup({ run: ref }));
   else
     run.note(`The backup ${run.plan.backupDatabase} is kept; a further run is refused until it is removed.`);
-  await run.insist('Removing the ledger', () => database.release({ run: ref }));
+  await insist(run, 'Removing the ledger', () => database.release({ run: ref }));
   markUndone(run);
   return marks.reset ? 'restored' : 'untouched';
 }
@@ -84,18 +87,18 @@ function openWindow(run: Run): void {
 
 // From empty, each time: copy, keys, comparison with the manifest.
 async function restore(run: Run): Promise<void> {
-  const ref = run.ref(true);
+  const ref = run.refBack();
   const attempt = await database.nextRestore({ run: ref });
   const plan = await database.beginRestore({ run: ref, attempt });
   for (const sentence of plan.notes ?? []) run.note(sentence);
-  await copyRows(run, 'reset', { name: 'restore', attempt }, plan.groups, true);
+  await copyRows(run, { step: 'reset', phase: { name: 'restore', attempt }, groups: plan.groups, ref });
   await database.finishRestore({ run: ref, attempt });
 }
 
 async function copyAside(run: Run): Promise<void> {
-  const ref = run.ref(true);
+  const ref = run.refBack();
   const plan = await database.beginAside({ run: ref });
-  await copyRows(run, 'monitor', { name: 'aside', attempt: 1 }, plan.groups, true);
+  await copyRows(run, { step: 'monitor', phase: { name: 'aside', attempt: 1 }, groups: plan.groups, ref });
   const { rows } = await database.sealAside({ run: ref });
   run.note(
     `The database as it was before the roll back is kept as ${plan.database} (${rows} rows), beside the backup.`,
@@ -112,23 +115,23 @@ async function rollBackDeploy(run: Run, index: number): Promise<void> {
     return;
   }
   const host = hostOf(run.plan.hostQueue);
-  await run.insist(`Bringing back the previous version of "${deploy.name}"`, () =>
+  await insist(run, `Bringing back the previous version of "${deploy.name}"`, () =>
     host.deploy.executeWithOptions({ summary: `previous ${deploy.name}` }, [
-      { run: run.ref(true), index, back: true },
+      { run: run.refBack(), index, back: true },
     ]),
   );
 }
 
 // After a Temporal reset of a run that was live: users write, so the page goes down and nothing is restored.
 async function finishLive(run: Run): Promise<void> {
-  const ref = run.ref(true);
+  const ref = run.refBack();
   run.live = true;
-  await run.insist('Taking the maintenance page down', async () => {
+  await insist(run, 'Taking the maintenance page down', async () => {
     await hostOf(run.plan.hostQueue).maintenanceOff({ run: ref });
     await database.notePage({ run: ref, on: false });
   });
   run.note('Production was live already, so nothing was restored. The backup is kept.');
-  await run.insist('Removing the ledger', () => database.release({ run: ref }));
+  await insist(run, 'Removing the ledger', () => database.release({ run: ref }));
 }
 
 function markUndone(run: Run): void {

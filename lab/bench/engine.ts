@@ -1,6 +1,6 @@
 /** Our engine's phases as the activities run them, without Temporal between: each returns its seconds. */
 import type { Client } from 'pg';
-import { lanes } from '../../activities/plan';
+import { lanes } from '../../activities/context';
 import { beginBackup, openBackupDatabase } from '../../src/backup/build';
 import { readBackup } from '../../src/backup/manifest';
 import { adoptClone, cloneDatabase } from '../../src/backup/clone';

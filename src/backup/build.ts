@@ -1,15 +1,15 @@
 import type { Client } from 'pg';
-import { createDatabase, prepareLike } from '../postgres/databases';
 import { planParts, type CopyJob, type PartPlan } from '../engine/parts';
 import { readStoredTables, type StoredTable } from '../engine/tables';
+import { noteStage, stageDone } from '../ledger/checkpoints';
 import { mirrorClaim, type Claim, type RunIdentity } from '../ledger/claim';
-import { BACKUP_PHASE, markBackup, type Ends } from './manifest';
 import { inTransaction } from '../postgres/connect';
+import { createDatabase, prepareLike } from '../postgres/databases';
+import { applyDdl } from '../postgres/ddl';
 import { dumpSchema, dumpSql, type DumpEntry } from '../postgres/dump';
 import { identifiers, qualified } from '../postgres/sql';
-import { noteStage, stageDone } from '../ledger/checkpoints';
-import { applyDdl } from '../postgres/ddl';
 import { majorVersion, sameMajor } from '../postgres/versions';
+import { BACKUP_PHASE, markBackup, type Ends } from './manifest';
 
 /** Creates the backup's database if the plan says so. @returns true when it was created now */
 export async function openBackupDatabase(url: string, production: Client, create: boolean): Promise<boolean> {

@@ -1,16 +1,16 @@
 /** `backup.method: clone`: the server itself copies production's files into the backup database. */
 import type { Client } from 'pg';
-import { BACKUP_PHASE, markBackup, type Ends } from './manifest';
-import { databaseExists } from '../postgres/databases';
 import { planParts, type PartPlan } from '../engine/parts';
-import { copyFiles, endPredecessors, withCaretakers } from '../postgres/database-files';
 import { KirikaeError } from '../errors';
+import { noteStage } from '../ledger/checkpoints';
 import { isSameWorkflow, mirrorClaim, readClaim } from '../ledger/claim';
 import type { Claim, RunIdentity } from '../ledger/claim';
-import { APPLICATION, inTransaction, one } from '../postgres/connect';
-import { databaseOf, dropCommand, placeOf } from '../postgres/url';
-import { noteStage } from '../ledger/checkpoints';
 import { describeScratch } from '../ledger/scratch';
+import { APPLICATION, inTransaction, one } from '../postgres/connect';
+import { copyFiles, endPredecessors, withCaretakers } from '../postgres/database-files';
+import { databaseExists } from '../postgres/databases';
+import { databaseOf, dropCommand, placeOf } from '../postgres/url';
+import { BACKUP_PHASE, markBackup, type Ends } from './manifest';
 
 export interface Cloning {
   productionUrl: string;

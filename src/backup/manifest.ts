@@ -1,16 +1,16 @@
 /** What a backup's database says of itself: whose it is, what it holds, its sealed manifest. */
 import type { Client } from 'pg';
-import { dropDatabase } from '../postgres/databases';
 import type { TableHash } from '../engine/compare';
-import type { SequenceState } from '../engine/tables';
-import type { HashMethod } from '../engine/row-hash';
 import type { Phase } from '../engine/parts';
+import type { HashMethod } from '../engine/row-hash';
+import type { SequenceState } from '../engine/tables';
 import { KirikaeError } from '../errors';
 import type { RunIdentity } from '../ledger/claim';
+import { describeScratch, emptyScratch } from '../ledger/scratch';
 import { all, one } from '../postgres/connect';
+import { dropDatabase } from '../postgres/databases';
 import type { TableName } from '../postgres/sql';
 import { dropCommand, placeOf } from '../postgres/url';
-import { describeScratch, emptyScratch } from '../ledger/scratch';
 
 export const BACKUP_PHASE: Phase = { name: 'backup', attempt: 1 };
 
@@ -114,4 +114,12 @@ export async function removeBackup(url: string, backup: Client, schemas: readonl
 export function foreignBackup(backup: Backup, url: string): string {
   const state = backup.manifest ? 'sealed' : 'unfinished';
   return `The backup database ${placeOf(url)} holds the ${state} backup of another run (workflow "${backup.workflowId}"), which is never overwritten. If it isn't needed any more, remove it: ${dropCommand(url)}`;
+}
+
+/** @throws KirikaeError when the backup is not sealed */
+export async function sealedManifest(backup: Client): Promise<Manifest> {
+  const { manifest } = await readBackup(backup);
+  if (!manifest)
+    throw new KirikaeError('StepFailed', 'The backup is not sealed, so it is not restored from.');
+  return manifest;
 }

@@ -1,20 +1,20 @@
 /** The backup verified by reading both sides, sealed in its manifest; then its indexes and statistics. */
-import { type Ends, type Manifest, readBackup, BACKUP_PHASE } from './manifest';
-import { readSequenceStates, writeSequences, readStoredTables, type StoredTable } from '../engine/tables';
-import type { HashMethod } from '../engine/row-hash';
-import { sameMajor, majorVersion } from '../postgres/versions';
+import { createHash } from 'node:crypto';
 import type { Client } from 'pg';
 import { hashTables } from '../engine/compare';
 import { hashJob, describeDifferences, narrowStored, maxProblems } from '../engine/differences';
+import { applyPostData, analyzeTables } from '../engine/post-data';
+import type { HashMethod } from '../engine/row-hash';
+import { readSequenceStates, writeSequences, readStoredTables, type StoredTable } from '../engine/tables';
+import { KirikaeError } from '../errors';
+import { stageDone, noteStage } from '../ledger/checkpoints';
 import { withClient, one } from '../postgres/connect';
 import { dumpSchema, dumpHash, dumpSql } from '../postgres/dump';
-import { KirikaeError } from '../errors';
-import { databaseOf } from '../postgres/url';
 import { qualified } from '../postgres/sql';
+import { databaseOf } from '../postgres/url';
+import { sameMajor, majorVersion } from '../postgres/versions';
 import { filledViews } from '../postgres/views';
-import { createHash } from 'node:crypto';
-import { stageDone, noteStage } from '../ledger/checkpoints';
-import { applyPostData, analyzeTables } from '../engine/post-data';
+import { type Ends, type Manifest, readBackup, BACKUP_PHASE } from './manifest';
 
 /**
  * Sequences, then both sides read again and compared, then the manifest.

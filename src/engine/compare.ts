@@ -3,8 +3,8 @@ import type { Client } from 'pg';
 import { all, connect, destroy, disconnect } from '../postgres/connect';
 import { identifiers } from '../postgres/sql';
 import type { Phase } from './parts';
-import { beginReading } from './snapshot';
 import { tableHashSql, type ColumnType, type HashMethod } from './row-hash';
+import { beginReading } from './snapshot';
 
 /** Something to hash: `name` is its key, `from` a relation or a sub-select in parentheses. */
 export interface HashJob {

@@ -1,9 +1,9 @@
 /** Cuts copies into parts by ctid range and groups of parts; the plan stands on the target, beside the rows to come. */
 import type { Client } from 'pg';
+import { checkpointDdl } from '../ledger/tables';
 import { all, inTransaction } from '../postgres/connect';
 import { qualified, type TableName } from '../postgres/sql';
 import { isPortableBinary, type ColumnType } from './row-hash';
-import { checkpointDdl } from '../ledger/tables';
 
 /** One copy: the rows of a SELECT over one stored table, streamed into one table. */
 export interface CopyJob {

@@ -1,13 +1,13 @@
 /** Indexes, keys, triggers and the like after the rows: several at once, each with its checkpoint. */
 import { EventEmitter, once } from 'node:events';
 import type { Client } from 'pg';
-import type { Phase } from './parts';
-import { readStoredTables } from './tables';
+import { noteStage } from '../ledger/checkpoints';
 import { all, connect, destroy, disconnect, inTransaction } from '../postgres/connect';
+import { applyDdl } from '../postgres/ddl';
 import { parseDump } from '../postgres/dump';
 import { identifiers, qualified } from '../postgres/sql';
-import { noteStage } from '../ledger/checkpoints';
-import { applyDdl } from '../postgres/ddl';
+import type { Phase } from './parts';
+import { readStoredTables } from './tables';
 
 /** How sessions of their own are opened. */
 export interface Session {

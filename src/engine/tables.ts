@@ -1,9 +1,9 @@
 /** The tables of the managed schemas as the copy engine sees them: storage, columns, sequences. */
 import type { Client } from 'pg';
 import { all } from '../postgres/connect';
+import { notOfExtension } from '../postgres/extensions';
 import { qualified, type TableName } from '../postgres/sql';
 import type { ColumnType } from './row-hash';
-import { notOfExtension } from '../postgres/extensions';
 
 /** A table that holds rows: ordinary tables and the leaves of partitioned ones. */
 export interface StoredTable extends TableName {

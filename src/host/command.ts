@@ -1,9 +1,9 @@
 /** Runs a command in a process group of its own, with a time limit, and ends one that an earlier attempt left behind. */
 import { execFileSync, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { createHash } from 'node:crypto';
 import { KirikaeError } from '../errors';
 import { baseEnvironment } from '../settings/environment';
 

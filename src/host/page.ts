@@ -1,10 +1,10 @@
 /** The maintenance page: turned on and off, and believed only when a probe from outside shows it. */
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { runCommand } from './command';
+import { namedVariables } from '../settings/environment';
 import type { Plan } from '../settings/read';
 import { milliseconds } from '../settings/schema';
-import { namedVariables } from '../settings/environment';
+import { runCommand } from './command';
 import { probeMaintenance } from './probe';
 
 /** Turns the page on or off and waits until the probe shows it. @throws KirikaeError when it doesn't within `probe.within` */

@@ -1,12 +1,12 @@
 /** Automatic smoke checks: HTTP, SQL and commands. */
 import path from 'node:path';
-import { runCommand } from './command';
 import { KirikaeError, failureType, sentence } from '../errors';
 import { all, inTransaction, withClient } from '../postgres/connect';
 import { identifiers } from '../postgres/sql';
+import { namedVariables } from '../settings/environment';
 import type { Plan } from '../settings/read';
 import { milliseconds, type AutomaticCheck } from '../settings/schema';
-import { namedVariables } from '../settings/environment';
+import { runCommand } from './command';
 import { get, repeatUntil } from './probe';
 
 /** Runs one check. @returns what it saw @throws KirikaeError StepFailed when it fails; an outage of the database as such */

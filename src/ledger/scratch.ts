@@ -1,9 +1,9 @@
 /** Whose a scratch database (backup, shadow) is, and emptying one that is ours. */
 import type { Client } from 'pg';
-import { one, all, inTransaction } from '../postgres/connect';
 import { LEDGER_SCHEMA } from '../contract';
-import { emptySchemas } from '../postgres/managed-schemas';
+import { one, all, inTransaction } from '../postgres/connect';
 import { notOfExtension } from '../postgres/extensions';
+import { emptySchemas } from '../postgres/managed-schemas';
 
 /** What a scratch database (backup, shadow) holds: nothing, our marker, or something foreign. */
 export async function describeScratch(

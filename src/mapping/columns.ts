@@ -2,12 +2,12 @@
 import { columnOf, type Column, type EnumUse, type Table } from '../postgres/catalog';
 import { identifier, literal, readable } from '../postgres/sql';
 import { useOf, type Compilation } from './compilation';
+import type { ColumnCheck } from './compiled';
 import { columnName, findSame } from './names';
 import { findReferences, type Surroundings } from './references';
 import { constantText, isMovingDate, repeatabilityProblems } from './repeatable';
 import { parseExpression, type Node } from './sql-text';
 import { castTo, dependsOnTimeZone, exchangeValues, fitsAlways } from './values';
-import type { ColumnCheck } from './compiled';
 
 /** Rows of a source table on their way to one target table. */
 export interface RowSource {

@@ -1,9 +1,9 @@
 /** What a compilation knows while it runs: its findings, the tables by name, and where source columns have gone. */
 import type { EnumUse, Table } from '../postgres/catalog';
 import { readable, type TableName } from '../postgres/sql';
+import type { MappingInput } from './compiled';
 import type { TableMapping } from './file';
 import { findByKey, findSame } from './names';
-import type { MappingInput } from './compiled';
 
 /** What became of one source table. */
 export interface SourceUse {

@@ -1,11 +1,11 @@
 import { startCompilation, topLevel } from './compilation';
+import type { MappingInput, CompiledMapping } from './compiled';
 import { compileDrops, explainSources } from './drops';
 import { checkEnumChanges } from './enums';
 import type { Mapping } from './file';
 import { findSame } from './names';
 import { loadParser, parseQuery } from './sql-text';
 import { compileTable } from './tables';
-import type { MappingInput, CompiledMapping } from './compiled';
 
 /**
  * Compiles a mapping. Never throws for what the mapping says: everything wrong is in `findings`, all at once.

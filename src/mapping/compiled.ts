@@ -1,7 +1,7 @@
 /** A compiled mapping as plain data: per target table the SELECTs that fill it, what is dropped, what is unexplained. */
+import type { Catalog } from '../postgres/catalog';
 import { type TableName, identifier, qualified } from '../postgres/sql';
 import type { Mapping } from './file';
-import type { Catalog } from '../postgres/catalog';
 
 /** What the scan before the downtime has to find out about one column of one source. */
 export interface ColumnCheck {

@@ -2,8 +2,8 @@
 import { columnOf, storageOf, type Table } from '../postgres/catalog';
 import { identifier, qualified, readable, type TableName } from '../postgres/sql';
 import { findTable, sameNamedSource, topLevel, useOf, type Compilation } from './compilation';
-import { columnName, keyFor } from './names';
 import type { DropSpec } from './compiled';
+import { columnName, keyFor } from './names';
 
 /** Reads `drop` and `filledBySchema`; what they say of single tables and columns is noted in the compilation. */
 export function compileDrops(compilation: Compilation): { drops: DropSpec[]; filledBySchema: TableName[] } {

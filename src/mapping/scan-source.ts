@@ -1,9 +1,9 @@
 /** Scans the rows of one source: is its SELECT valid, does every row arrive once, does every value fit. */
 import { qualified, readable } from '../postgres/sql';
+import { fromSql, selectSql, type ColumnCheck, type CompiledSource, type CompiledTable } from './compiled';
 import { lossCondition, type ValueType } from './loss';
 import { columnName } from './names';
 import type { Reader } from './reader';
-import { fromSql, selectSql, type ColumnCheck, type CompiledSource, type CompiledTable } from './compiled';
 
 export interface ScannedSource {
   findings: string[];

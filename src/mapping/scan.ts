@@ -2,8 +2,6 @@
 import type { ClientBase } from 'pg';
 import type { Dropped } from '../contract';
 import { identifier, identifiers, qualified, readable } from '../postgres/sql';
-import { openReader, type Reader } from './reader';
-import { scanSource } from './scan-source';
 import {
   fromSql,
   type CompiledMapping,
@@ -11,6 +9,8 @@ import {
   type CompiledTable,
   type TablePlan,
 } from './compiled';
+import { openReader, type Reader } from './reader';
+import { scanSource } from './scan-source';
 
 export interface Scan {
   findings: string[];

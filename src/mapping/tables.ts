@@ -3,11 +3,11 @@ import { columnOf, storageOf, type Column, type Table } from '../postgres/catalo
 import { readable } from '../postgres/sql';
 import { columnPlan, isDefault, sayProblems, type ColumnPlan, type RowSource } from './columns';
 import { findTable, sameNamedSource, useOf, type Compilation } from './compilation';
+import type { CompiledSource, CompiledTable } from './compiled';
 import type { TableMapping } from './file';
 import { columnName, keyFor } from './names';
 import { findReferences } from './references';
 import { parseExpression, parseJoin } from './sql-text';
-import type { CompiledSource, CompiledTable } from './compiled';
 
 const nothing: TableMapping = { columns: {}, rows: [] };
 

@@ -2,25 +2,25 @@
 import type { Client } from 'pg';
 import type { Manifest } from '../backup/manifest';
 import { planParts, type CopyJob, type PartPlan, type Phase } from '../engine/parts';
+import { analyzeTables, applyPostData } from '../engine/post-data';
 import { readStoredTables, type StoredTable } from '../engine/tables';
+import { KirikaeError } from '../errors';
+import { noteStage, stageDone } from '../ledger/checkpoints';
 import { ownClaim, type RunIdentity } from '../ledger/claim';
+import { checkpointDdl } from '../ledger/tables';
 import { compileMapping } from '../mapping/compile';
+import { selectSql, type CompiledMapping, type CompiledTable } from '../mapping/compiled';
 import { parseMapping } from '../mapping/file';
 import { volatileFunctionNames } from '../mapping/scan';
-import { inTransaction, withClient } from '../postgres/connect';
 import { readCatalog } from '../postgres/catalog';
+import { inTransaction, withClient } from '../postgres/connect';
 import { dumpSchema, dumpSql } from '../postgres/dump';
-import { analyzeTables, applyPostData } from '../engine/post-data';
 import { qualified } from '../postgres/sql';
-import type { Plan } from '../settings/read';
-import { filledViews, refreshViews } from '../postgres/views';
-import { KirikaeError } from '../errors';
-import { checkpointDdl } from '../ledger/tables';
-import { noteStage, stageDone } from '../ledger/checkpoints';
 import { majorVersion, sameMajor } from '../postgres/versions';
-import { stripPostData, strippedEntries } from './strip';
+import { filledViews, refreshViews } from '../postgres/views';
+import type { Plan } from '../settings/read';
 import { advanceSequences } from './sequences';
-import { selectSql, type CompiledMapping, type CompiledTable } from '../mapping/compiled';
+import { stripPostData, strippedEntries } from './strip';
 
 export const MIGRATE_PHASE: Phase = { name: 'migrate', attempt: 1 };
 
@@ -148,5 +148,3 @@ export async function finishMigrate(
   }
   await analyzeTables(production, schemas, { ...work, url: urls.production });
 }
-
-// A sequence of the same name goes on where the old one stood; one that fills a column never gives a value that is taken.

@@ -1,9 +1,9 @@
 /** Sequences after the rows: none gives a value that is taken. */
-import { type TableName, qualified } from '../postgres/sql';
 import type { Client } from 'pg';
 import type { Manifest } from '../backup/manifest';
 import { writeSequences, readSequenceStates } from '../engine/tables';
 import { all, one } from '../postgres/connect';
+import { type TableName, qualified } from '../postgres/sql';
 
 interface FilledColumn extends TableName {
   sequenceSchema: string;
@@ -12,7 +12,7 @@ interface FilledColumn extends TableName {
   ascending: boolean;
 }
 
-// A sequence of the same name goes on where the old one stood; one that fills a column never gives a value that is taken.
+/** A sequence of the same name goes on where the old one stood; one that fills a column never gives a value that is taken. */
 export async function advanceSequences(
   client: Client,
   schemas: readonly string[],

@@ -6,12 +6,12 @@ import { hashTables, type HashJob, type TableHash } from '../engine/compare';
 import { maxProblems } from '../engine/differences';
 import { describeDifferingRows, readPrimaryKey, type Narrowing } from '../engine/narrow';
 import { KirikaeError, sentence } from '../errors';
-import { compileForRun, filledColumns, type Migration } from './plan';
+import { type CompiledMapping, type CompiledTable, selectSql } from '../mapping/compiled';
+import { compareWithShadow } from '../new-schema/deploy';
 import { all, inTransaction, one, withClient } from '../postgres/connect';
 import { identifiers, qualified, readable, type TableName } from '../postgres/sql';
-import { compareWithShadow } from '../new-schema/deploy';
 import { sameMajor } from '../postgres/versions';
-import { type CompiledMapping, type CompiledTable, selectSql } from '../mapping/compiled';
+import { compileForRun, filledColumns, type Migration } from './plan';
 
 export interface Verified {
   tables: TableReport[];

@@ -2,14 +2,14 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Client } from 'pg';
-import { runCommand } from '../host/command';
 import { KirikaeError, codeOf, failureType, sentence } from '../errors';
+import { runCommand } from '../host/command';
 import { compareDumps, dumpSchema } from '../postgres/dump';
 import { identifiers } from '../postgres/sql';
 import { throughTheFence } from '../postgres/url';
+import { namedVariables } from '../settings/environment';
 import { sqlFiles, type Plan } from '../settings/read';
 import { milliseconds } from '../settings/schema';
-import { namedVariables } from '../settings/environment';
 
 /**
  * Runs the plan's schema step against a database whose managed schemas are empty.

@@ -1,11 +1,11 @@
 /** The shadow: a throw-away database that gets the new schema first, to compile against and to compare with. */
 import type { Client } from 'pg';
-import { createDatabase, dropDatabase, databaseExists, prepareLike } from '../postgres/databases';
 import { KirikaeError } from '../errors';
+import { describeScratch, emptyScratch } from '../ledger/scratch';
 import { all, one, withClient } from '../postgres/connect';
+import { createDatabase, dropDatabase, databaseExists, prepareLike } from '../postgres/databases';
 import { dropCommand, placeOf } from '../postgres/url';
 import type { Plan } from '../settings/read';
-import { describeScratch, emptyScratch } from '../ledger/scratch';
 
 /** Makes an empty shadow like production, marked as this run's. @returns notes about grants it could not take over */
 export async function prepareShadow(

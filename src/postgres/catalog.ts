@@ -1,8 +1,8 @@
 /** Tables, columns, keys, enums and sequences of the managed schemas, read from PostgreSQL's catalogues as plain data. */
 import type { ClientBase } from 'pg';
-import type { TableName } from './sql';
 import { readColumnTypes, type ColumnShape, type EnumUse } from './column-types';
 import { notOfExtension } from './extensions';
+import type { TableName } from './sql';
 
 export type { EnumUse };
 

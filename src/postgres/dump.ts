@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { identifiers } from './sql';
 import { runPgDump } from './pg-dump';
+import { identifiers } from './sql';
 
 /** One entry of pg_dump's table of contents with its SQL. */
 export interface DumpEntry {

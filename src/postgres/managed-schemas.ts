@@ -1,8 +1,8 @@
 /** The objects of the managed schemas: listing them, and dropping all that isn't an extension's. */
 import type { Client } from 'pg';
-import { all, one } from './connect';
 import { LEDGER_SCHEMA } from '../contract';
 import { KirikaeError } from '../errors';
+import { all, one } from './connect';
 
 /** Catalogues whose objects live in the schemas `:ns`; pg_identify_object names each as DROP and ALTER want it. */
 export const schemaCatalogues = `

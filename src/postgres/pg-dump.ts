@@ -1,10 +1,10 @@
 /** Running pg_dump: finding the program, and telling an outage from a refusal by its words. */
-import { withoutPassword } from './url';
 import { spawn } from 'node:child_process';
-import { KirikaeError } from '../errors';
-import path from 'node:path';
 import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+import { KirikaeError } from '../errors';
 import { baseEnvironment } from '../settings/environment';
+import { withoutPassword } from './url';
 
 export async function runPgDump(
   url: string,

@@ -2,9 +2,9 @@
 import { randomInt } from 'node:crypto';
 import type { Client } from 'pg';
 import { sentence } from '../errors';
+import { describeScratch } from '../ledger/scratch';
 import { one, withClient } from '../postgres/connect';
 import { databaseOf, dropCommand, otherDatabase, placeOf } from '../postgres/url';
-import { describeScratch } from '../ledger/scratch';
 
 const instead = 'or set databases.backup.method to copy';
 

@@ -1,11 +1,14 @@
 /** Preflight of the connections: direct, three different databases, of suitable versions and alike. */
-import { randomInt } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { Client } from 'pg';
 import { foreignBackup, readBackup } from '../backup/manifest';
-import { databaseExists } from '../postgres/databases';
 import { codeOf, sentence } from '../errors';
+import { describeScratch } from '../ledger/scratch';
+import { foreignShadow } from '../new-schema/shadow';
 import { connect, disconnect, one, withClient } from '../postgres/connect';
+import { databaseExists } from '../postgres/databases';
+import { clientTool } from '../postgres/pg-dump';
 import {
   databaseOf,
   dropCommand,
@@ -14,11 +17,8 @@ import {
   throughTheFence,
   urlProblem,
 } from '../postgres/url';
-import type { Plan } from '../settings/read';
-import { foreignShadow } from '../new-schema/shadow';
-import { describeScratch } from '../ledger/scratch';
 import { majorVersion } from '../postgres/versions';
-import { clientTool } from '../postgres/pg-dump';
+import type { Plan } from '../settings/read';
 
 export interface Urls {
   production: string;

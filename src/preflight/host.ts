@@ -2,8 +2,8 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { sentence } from '../errors';
-import type { Plan } from '../settings/read';
 import { probeMaintenance } from '../host/probe';
+import type { Plan } from '../settings/read';
 
 /** Sentences for what the host lacks. */
 export async function checkHost(plan: Plan, signal?: AbortSignal): Promise<string[]> {

@@ -1,7 +1,7 @@
 /** Preflight of `reset.mode: keep`: what can't be moved out of the managed schemas and home again. */
 import type { Client } from 'pg';
-import { keptName } from '../reset/set-aside';
 import { all } from '../postgres/connect';
+import { keptName } from '../reset/set-aside';
 
 /** Sentences for everything that would stop the old objects from being set aside or coming home. */
 export async function findUnmovable(production: Client, schemas: readonly string[]): Promise<string[]> {

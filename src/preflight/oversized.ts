@@ -1,7 +1,7 @@
 /** Preflight of single rows: PostgreSQL can't send one that is larger than a gigabyte, whatever the table's size. */
 import type { Client } from 'pg';
-import { codeOf } from '../errors';
 import { isPortableBinary } from '../engine/row-hash';
+import { codeOf } from '../errors';
 import { readCatalog, type Column, type Table } from '../postgres/catalog';
 import { one } from '../postgres/connect';
 import { identifier, qualified, readable } from '../postgres/sql';

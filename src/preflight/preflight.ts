@@ -1,26 +1,26 @@
 /** Preflight: everything that can be known before the downtime, without changing production. */
 import { randomUUID } from 'node:crypto';
+import { readStoredTables } from '../engine/tables';
 import { UsageError, sentence } from '../errors';
+import { KirikaeError } from '../errors';
 import { claimedByAnother, isSameWorkflow, readClaim, type RunIdentity } from '../ledger/claim';
 import { checkAssertions, scanMapping } from '../mapping/scan';
 import { compilePlan } from '../migrate/plan';
-import { KirikaeError } from '../errors';
+import { runSchemaStep } from '../new-schema/deploy';
+import { cleanShadow, prepareShadow } from '../new-schema/shadow';
 import { inTransaction, withClient } from '../postgres/connect';
 import { dumpHash, dumpSchema } from '../postgres/dump';
-import type { PreflightResult } from './result';
-import { readStoredTables } from '../engine/tables';
-import { runSchemaStep } from '../new-schema/deploy';
+import { listObjects } from '../postgres/managed-schemas';
+import { sameMajor } from '../postgres/versions';
 import type { Plan } from '../settings/read';
-import { cleanShadow, prepareShadow } from '../new-schema/shadow';
 import { findSubscriptions, findUncarriable } from './carried';
 import { cloneNote, findCloneObstacles } from './clone';
 import { closeDatabases, compareDatabases, openDatabases, type Opened, type Urls } from './connections';
 import { checkHost } from './host';
 import { findUnmovable } from './keep';
 import { findOversizedRows } from './oversized';
-import { listObjects } from '../postgres/managed-schemas';
-import { sameMajor } from '../postgres/versions';
 import { findLockShortage, findMissingPrivileges } from './privileges';
+import type { PreflightResult } from './result';
 
 export { checkHost };
 

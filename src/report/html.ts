@@ -1,4 +1,5 @@
 /** The report of a run as one self-contained HTML page: no scripts, no other files, light, dark and on paper. */
+import type { Report, Status, StepStatus } from '../contract';
 import {
   describeBytes,
   describeCount,
@@ -7,7 +8,6 @@ import {
   describeTime,
   elapsedMs,
 } from './quantities';
-import type { Report, Status, StepStatus } from '../contract';
 import { reportStyle } from './style';
 
 /**

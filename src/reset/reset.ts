@@ -11,13 +11,13 @@ import {
 } from '../engine/differences';
 import { readSequenceStates, readStoredTables, type StoredTable } from '../engine/tables';
 import { KirikaeError } from '../errors';
-import { endOtherSessions } from './fence';
-import { setAside } from './set-aside';
 import { ownClaim, setMark, type RunIdentity } from '../ledger/claim';
 import { inTransaction } from '../postgres/connect';
 import { dumpHash, dumpSchema } from '../postgres/dump';
-import { qualified } from '../postgres/sql';
 import { emptySchemas } from '../postgres/managed-schemas';
+import { qualified } from '../postgres/sql';
+import { endOtherSessions } from './fence';
+import { setAside } from './set-aside';
 
 export interface Reset {
   production: Client;

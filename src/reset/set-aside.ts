@@ -2,8 +2,8 @@
 import type { Client } from 'pg';
 import { KirikaeError } from '../errors';
 import { all } from '../postgres/connect';
-import { identifier } from '../postgres/sql';
 import { emptySchemas, schemaCatalogues } from '../postgres/managed-schemas';
+import { identifier } from '../postgres/sql';
 
 /** A managed schema and the one its old objects wait in. */
 export interface KeptSchema {

@@ -1,25 +1,25 @@
 /** The way back: the managed schemas rebuilt from the sealed backup, from empty, and verified against its manifest. */
 import type { Client } from 'pg';
 import { plainCopy } from '../backup/build';
-import { readBackup, type Manifest } from '../backup/manifest';
-import { withoutDefaultPrivileges } from '../postgres/default-privileges';
+import { readBackup, type Manifest, sealedManifest } from '../backup/manifest';
 import { hashTables } from '../engine/compare';
 import { describeDifferences, hashJob, maxProblems, narrowStored } from '../engine/differences';
 import { planParts, type PartPlan, type Phase } from '../engine/parts';
+import { analyzeTables, applyPostData } from '../engine/post-data';
 import { readSequenceStates, readStoredTables, writeSequences } from '../engine/tables';
 import { KirikaeError } from '../errors';
-import { bringHome, keptSchemas } from '../reset/set-aside';
-import { ownClaim, type Claim, type RunIdentity } from '../ledger/claim';
-import { inTransaction } from '../postgres/connect';
-import { dumpHash, dumpSchema } from '../postgres/dump';
-import { analyzeTables, applyPostData } from '../engine/post-data';
-import { qualified } from '../postgres/sql';
-import { refreshViews } from '../postgres/views';
-import { checkpointDdl } from '../ledger/tables';
 import { noteStage, stageDone } from '../ledger/checkpoints';
-import { emptySchemas } from '../postgres/managed-schemas';
+import { ownClaim, type Claim, type RunIdentity } from '../ledger/claim';
+import { checkpointDdl } from '../ledger/tables';
+import { inTransaction } from '../postgres/connect';
 import { applyDdl } from '../postgres/ddl';
+import { withoutDefaultPrivileges } from '../postgres/default-privileges';
+import { dumpHash, dumpSchema } from '../postgres/dump';
+import { emptySchemas } from '../postgres/managed-schemas';
+import { qualified } from '../postgres/sql';
 import { sameMajor } from '../postgres/versions';
+import { refreshViews } from '../postgres/views';
+import { bringHome, keptSchemas } from '../reset/set-aside';
 
 export interface RestoreEnds {
   production: Client;
@@ -163,12 +163,4 @@ export async function mayRestore({
 /** Notes that an attempt left nothing to copy or to build: the old objects came as a whole. */
 export async function noteWhole(client: Client, attempt: number): Promise<void> {
   for (const stage of ['schema', 'whole']) await noteStage(client, 'restore', attempt, stage);
-}
-
-/** @throws KirikaeError when the backup is not sealed */
-export async function sealedManifest(backup: Client): Promise<Manifest> {
-  const { manifest } = await readBackup(backup);
-  if (!manifest)
-    throw new KirikaeError('StepFailed', 'The backup is not sealed, so it is not restored from.');
-  return manifest;
 }

@@ -1,6 +1,12 @@
 /** Restore by the reverse of a clone: the backup's files are copied once more, and two renames put the copy in production's place. */
 import { createHash, randomBytes } from 'node:crypto';
 import type { Client } from 'pg';
+import { LEDGER_SCHEMA } from '../contract';
+import { KirikaeError, failureType, sentence } from '../errors';
+import { stageDone } from '../ledger/checkpoints';
+import { mirrorClaim, removeLedger, type Claim, type RunIdentity } from '../ledger/claim';
+import { checkpointDdl } from '../ledger/tables';
+import { all, inTransaction, one, withClient } from '../postgres/connect';
 import {
   copyFiles,
   endPredecessors,
@@ -8,16 +14,10 @@ import {
   withCaretakers,
   type Caretakers,
 } from '../postgres/database-files';
-import { KirikaeError, failureType, sentence } from '../errors';
-import { keptSchemas } from '../reset/set-aside';
-import { mirrorClaim, removeLedger, type Claim, type RunIdentity } from '../ledger/claim';
-import { all, inTransaction, one, withClient } from '../postgres/connect';
 import { identifier } from '../postgres/sql';
 import { databaseOf, otherDatabase } from '../postgres/url';
+import { keptSchemas } from '../reset/set-aside';
 import { mayRestore, noteWhole } from './copy-back';
-import { LEDGER_SCHEMA } from '../contract';
-import { checkpointDdl } from '../ledger/tables';
-import { stageDone } from '../ledger/checkpoints';
 
 export interface Swap {
   productionUrl: string;

@@ -1,17 +1,17 @@
-/** Activities of preflight: nothing in production is changed. */
-import type { PreflightResult } from '../src/preflight/result';
+/** Before anything is changed: the host, the databases, the shadow, the mapping. */
+import { checkHost } from '../src/preflight/host';
 import {
   checkDatabases,
-  checkHost,
   checkMapping,
   deployToShadow,
   type DatabaseFindings,
 } from '../src/preflight/preflight';
+import type { PreflightResult } from '../src/preflight/result';
 import type { Settings } from '../src/settings/read';
-import { Run, cancellation, type RunRef } from './context';
+import { ActivityRun, cancellation, type RunRef } from './context';
 
-export function preflightActivities(settings: Settings) {
-  const open = (ref: RunRef) => new Run(settings, ref);
+export function prepareActivities(settings: Settings) {
+  const open = (ref: RunRef) => new ActivityRun(settings, ref);
 
   return {
     /** Programs, folders and the page on the host that holds them. @returns findings */

@@ -1,0 +1,108 @@
+/** The switch-over: the destructive reset, the new schema, its rows, the proof. */
+import { sealedManifest } from '../src/backup/manifest';
+import type { Dropped, TableReport } from '../src/contract';
+import { KirikaeError } from '../src/errors';
+import { mirrorClaim, ownClaim, setMark } from '../src/ledger/claim';
+import { keepCounters } from '../src/ledger/late-writes';
+import { beginMigrate, finishMigrate } from '../src/migrate/plan';
+import { verifyMigration } from '../src/migrate/verify';
+import { compareWithShadow, runSchemaStep } from '../src/new-schema/deploy';
+import { inTransaction } from '../src/postgres/connect';
+import { emptySchemas } from '../src/postgres/managed-schemas';
+import { resetProduction } from '../src/reset/reset';
+import type { Settings } from '../src/settings/read';
+import { ActivityRun, cancellation, lanes, quietly, type RunRef } from './context';
+import type { GroupPlan } from './copy-rows';
+import { countProgress } from './guard';
+
+export function switchOverActivities(settings: Settings) {
+  const open = (ref: RunRef) => new ActivityRun(settings, ref);
+
+  return {
+    /** Compares everything with the manifest under lock, writes the mark and drops; a retry that finds the mark is done. */
+    async reset({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      const onTable = countProgress('reset');
+      await run.sessions(['production', 'backup'], async (production, backup) => {
+        const manifest = await sealedManifest(backup);
+        await resetProduction({
+          production,
+          backup,
+          productionUrl: run.url('production'),
+          backupUrl: run.url('backup'),
+          schemas: run.schemas,
+          mode: run.plan.reset?.mode ?? 'drop',
+          manifest,
+          run: run.identity,
+          lanes: lanes(),
+          signal: cancellation(),
+          onTable,
+        });
+        await mirrorClaim(backup, await ownClaim(production, run.identity));
+      });
+    },
+
+    /** The new schema into emptied production, compared with the shadow; every attempt starts from empty. */
+    async deploySchema({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production'], async (production) => {
+        await inTransaction(production, async () => {
+          const claim = await ownClaim(production, run.identity);
+          if (!claim.resetAt || claim.liveAt || claim.verifiedAt) {
+            throw new KirikaeError(
+              'StepFailed',
+              'The ledger does not call for a schema now, so nothing was emptied.',
+            );
+          }
+          await emptySchemas(production, run.schemas);
+        });
+        await runSchemaStep(run.plan, run.url('production'), production, run.commandKey, cancellation());
+      });
+      await compareWithShadow(run.url('production'), run.url('shadow'), run.schemas);
+    },
+
+    /** Strips keys and indexes off the new schema and plans the parts. */
+    async beginMigrate({ run: ref }: { run: RunRef }): Promise<GroupPlan> {
+      const run = open(ref);
+      return run.sessions(['production', 'backup'], (production, backup) =>
+        beginMigrate({ plan: run.plan, production, backup, run: run.identity }),
+      );
+    },
+
+    async finishMigrate({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production', 'backup'], async (production, backup) => {
+        const manifest = await sealedManifest(backup);
+        await finishMigrate(
+          { plan: run.plan, production, backup, run: run.identity },
+          { production: run.url('production'), shadow: run.url('shadow') },
+          manifest,
+          { ...quietly(), label: run.label },
+        );
+      });
+    },
+
+    /** Conservation, content, schema, assertions; then the mark `verified` and the counters of later writes. */
+    async verify({
+      run: ref,
+    }: {
+      run: RunRef;
+    }): Promise<{ tables: TableReport[]; dropped: Dropped[]; rows: number; assertions: string[] }> {
+      const run = open(ref);
+      const count = { ...quietly(), onTable: countProgress('verify') };
+      return run.sessions(['production', 'backup'], async (production, backup) => {
+        await ownClaim(production, run.identity);
+        const manifest = await sealedManifest(backup);
+        const verified = await verifyMigration(
+          { plan: run.plan, production, backup, run: run.identity },
+          manifest,
+          { production: run.url('production'), backup: run.url('backup'), shadow: run.url('shadow') },
+          count,
+        );
+        await keepCounters(production, run.schemas);
+        await setMark(production, 'verified_at');
+        return verified;
+      });
+    },
+  };
+}

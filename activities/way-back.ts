@@ -1,0 +1,183 @@
+/** The way back: taking stock of the ledger, the copy set aside, the restore. */
+import { beginBackup, openBackupDatabase } from '../src/backup/build';
+import { sealedManifest } from '../src/backup/manifest';
+import { indexBackup, sealBackup } from '../src/backup/seal';
+import { lastAttempt } from '../src/ledger/checkpoints';
+import { ownClaim, readClaim, setMark, takeOverClaim, type Claim } from '../src/ledger/claim';
+import { writtenSince } from '../src/ledger/late-writes';
+import { APPLICATION, withClient } from '../src/postgres/connect';
+import { databaseOf, otherDatabase } from '../src/postgres/url';
+import { beginRestore, finishRestore } from '../src/restore/copy-back';
+import { endSwaps, swapInClone } from '../src/restore/swap-clone';
+import type { Settings } from '../src/settings/read';
+import { ActivityRun, cancellation, quietly, type RunRef } from './context';
+import type { GroupPlan } from './copy-rows';
+
+/** The ledger's marks as the workflow needs them. */
+export interface Marks {
+  claimed: boolean;
+  pageOn: boolean;
+  fenceOn: boolean;
+  reset: boolean;
+  live: boolean;
+}
+
+export function wayBackActivities(settings: Settings) {
+  const open = (ref: RunRef) => new ActivityRun(settings, ref);
+
+  return {
+    /**
+     * Stock-taking before a way back: this Temporal run takes its workflow's claim, ends sessions an earlier run of the
+     * workflow left behind, and says what the ledger knows.
+     */
+    async takeStock({ run: ref }: { run: RunRef }): Promise<Marks> {
+      const run = open(ref);
+      // Before, so that nobody waits at production's door; after, because one may have looked at the claim in between.
+      await endCloning(run);
+      const marks = await takeOver(run);
+      await endCloning(run);
+      return marks;
+    },
+
+    /** Notes that persons accepted the loss of everything written since `live`. */
+    async acceptLoss({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production'], async (production) => {
+        await ownClaim(production, run.identity);
+        await setMark(production, 'loss_accepted_at');
+      });
+    },
+
+    /** Sentences about rows that checks and background jobs wrote after `verify`; empty before it. */
+    async countLateWrites({ run: ref }: { run: RunRef }): Promise<string[]> {
+      const run = open(ref);
+      return run.sessions(['production'], async (production) => {
+        const claim = await ownClaim(production, run.identity);
+        return claim.verifiedAt ? writtenSince(production, run.schemas) : [];
+      });
+    },
+
+    /** Number of the next restore: each starts from empty, also after one of an earlier Temporal run. */
+    async nextRestore({ run: ref }: { run: RunRef }): Promise<number> {
+      const run = open(ref);
+      return run.sessions(['production'], async (production) => {
+        await ownClaim(production, run.identity);
+        return lastAttempt(production, 'restore').then((last) => last + 1);
+      });
+    },
+
+    /**
+     * Empties the managed schemas, applies the stored definition and plans the parts of a restore; none are left where a clone
+     * of the backup has taken production's place. `notes` say why it has not, where the plan's method is clone.
+     */
+    async beginRestore({
+      run: ref,
+      attempt,
+    }: {
+      run: RunRef;
+      attempt: number;
+    }): Promise<GroupPlan & { notes?: string[] }> {
+      const run = open(ref);
+      const notes = run.plan.databases.backup.method === 'clone' ? await swap(run, attempt) : [];
+      const plan = await run.sessions(['production', 'backup'], (production, backup) =>
+        beginRestore({
+          ...run.ends(production, backup),
+          run: run.identity,
+          phase: { name: 'restore', attempt },
+        }),
+      );
+      return { ...plan, notes };
+    },
+
+    /** Keys, indexes, sequences; then everything is compared with the manifest. */
+    async finishRestore({ run: ref, attempt }: { run: RunRef; attempt: number }): Promise<void> {
+      const run = open(ref);
+      const count = { ...quietly(), label: run.label };
+      await run.sessions(['production', 'backup'], (production, backup) =>
+        finishRestore(
+          { ...run.ends(production, backup), run: run.identity, phase: { name: 'restore', attempt } },
+          count,
+        ),
+      );
+    },
+
+    /** Before a roll back after `live`: the present database is copied to `…_abandoned` on the backup's server. */
+    async beginAside({ run: ref }: { run: RunRef }): Promise<GroupPlan & { database: string }> {
+      const run = open(ref);
+      const asideUrl = run.abandonedUrl;
+      const created = await run.sessions(['production'], async (production) => {
+        await ownClaim(production, run.identity);
+        return openBackupDatabase(asideUrl, production, true);
+      });
+      return run.sessions(['production'], (production) =>
+        withClient(asideUrl, `${run.label} aside`, async (aside) => {
+          const claim = await ownClaim(production, run.identity);
+          const target = { ...run.ends(production, aside), backupUrl: asideUrl };
+          const plan = await beginBackup(target, run.identity, claim, created);
+          return { ...plan, database: databaseOf(asideUrl) };
+        }),
+      );
+    },
+
+    async sealAside({ run: ref }: { run: RunRef }): Promise<{ rows: number }> {
+      const run = open(ref);
+      const asideUrl = run.abandonedUrl;
+      return run.sessions(['production'], (production) =>
+        withClient(asideUrl, `${run.label} aside`, async (aside) => {
+          await ownClaim(production, run.identity);
+          const target = { ...run.ends(production, aside), backupUrl: asideUrl };
+          const { manifest } = await sealBackup(target, run.plan, quietly());
+          await indexBackup(aside, asideUrl, { ...quietly(), label: run.label });
+          return { rows: manifest.tables.reduce((sum, table) => sum + table.rows, 0) };
+        }),
+      );
+    },
+  };
+}
+
+// No session of this run may be in production meanwhile. The clone is of a sealed backup, as every restore is.
+async function swap(run: ActivityRun, attempt: number): Promise<string[]> {
+  await run.sessions(['backup'], sealedManifest);
+  return swapInClone({
+    productionUrl: run.url('production'),
+    backupUrl: run.url('backup'),
+    run: run.identity,
+    attempt,
+    schemas: run.schemas,
+    label: run.label,
+    workflowSessions: run.workflowSessions,
+    signal: cancellation(),
+  });
+}
+
+// What an earlier attempt at cloning the backup back might still rename.
+async function endCloning(run: ActivityRun): Promise<void> {
+  if (run.plan.databases.backup.method !== 'clone') return;
+  const server = otherDatabase(run.url('backup'), 'postgres');
+  await withClient(server, `${run.label} stock`, (owner) => endSwaps(owner, run.workflowSessions));
+}
+
+async function takeOver(run: ActivityRun): Promise<Marks> {
+  return run.sessions(['production'], async (production) => {
+    const before = await readClaim(production);
+    const claim = await takeOverClaim(production, run.identity);
+    if (claim && before && before.runId !== run.identity.runId) {
+      await production.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and application_name like $1 and application_name not like $2`,
+        [run.workflowSessions, `${APPLICATION} ${run.label} %`],
+      );
+    }
+    return marksOf(claim);
+  });
+}
+
+function marksOf(claim: Claim | null): Marks {
+  return {
+    claimed: claim !== null,
+    pageOn: claim?.pageOn ?? false,
+    fenceOn: claim?.fenceOn ?? false,
+    reset: claim?.resetAt != null,
+    live: claim?.liveAt != null,
+  };
+}

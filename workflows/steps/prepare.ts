@@ -1,0 +1,63 @@
+/** Before anything is changed: preflight and the announcement. */
+import { early, earlyHostOf } from '../calls';
+import { doStep } from '../do-step';
+import { Refused, problemOf } from '../failures';
+import { tell } from '../people';
+import type { Run } from '../run';
+
+/** Reads the plan, confirms the checklist and checks everything that can be checked without changing production. */
+export async function preflight(run: Run): Promise<void> {
+  await doStep(run, 'preflight', async () => {
+    run.plan = await early.outlinePlan({ plan: run.input.plan });
+    const missing = run.plan.checklist.filter((item) => !run.input.checklist?.includes(item));
+    const reasons = missing.map(
+      (item) => `The checklist item "${item}" is not confirmed. Do it, then start with it in "checklist".`,
+    );
+    const host = earlyHostOf(run.plan.hostQueue);
+    reasons.push(
+      ...(await host.checkHost({ run: run.ref() }).catch((error: unknown) => [noHost(run, error)])),
+    );
+    const first = await early.checkDatabases({ run: run.ref() });
+    reasons.push(...first.findings);
+    // The shadow is prepared only when all databases are fit and nobody else has a claim.
+    if (first.shadowReady) {
+      const deploy = await host.deployToShadow({ run: run.ref() });
+      const mapping = await early.checkMapping({
+        run: run.ref(),
+        catalogue: first.catalogue,
+        deployed: deploy.length === 0,
+      });
+      reasons.push(...deploy, ...mapping.findings);
+      run.dropped = mapping.dropped;
+      run.tables = mapping.tables.map((table) => ({
+        table: table.target,
+        sourceRows: null,
+        targetRows: null,
+        origin: table.sources.join(' + '),
+      }));
+      for (const note of [...first.notes, ...mapping.notes]) run.note(note);
+      run.at('backup').rowsTotal = first.rows;
+      run.predictedEnd = predictEnd(first.bytes);
+    }
+    if (reasons.length > 0) throw new Refused(reasons);
+  });
+}
+
+export async function announce(run: Run): Promise<void> {
+  await doStep(run, 'announce', async () => {
+    const text = `${run.plan.name}: maintenance begins now, predicted end ${run.predictedEnd ?? 'unknown'} plus the time the approval takes (workflow ${run.id}).`;
+    await tell(run, text);
+  });
+}
+
+// Backup, verification, migration and its verification move the data about six times; 20 MB/s is a modest server.
+// Backup, verification, migration and its verification move the data about six times; 20 MB/s is a modest server.
+function predictEnd(bytes: number): string {
+  const machineryMs = 60_000;
+  return new Date(Date.now() + machineryMs + ((6 * bytes) / 20_000_000) * 1_000).toISOString();
+}
+
+function noHost(run: Run, error: unknown): string {
+  const queue = run.plan.hostQueue ?? 'offline-migration';
+  return `The host's worker did not answer on task queue ${queue}: ${problemOf(error).message} Start kirikae worker there.`;
+}
