@@ -1,11 +1,10 @@
 /** `npm run demo`: one whole migration on real servers, or, with --fail, the way back and the proof of it. */
 import path from 'node:path';
-import { confirm } from '@inquirer/prompts';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { withTemporal } from '../../cli/connection';
 import { runCli } from '../../cli/main';
 import { lookAtRun, type RunView } from '../../cli/run-view';
-import { processIo } from '../../cli/terminal';
+import { askYesNo, processIo } from '../../cli/terminal';
 import { sentence } from '../../src/errors';
 import { describeBytes, describeCount, describeDuration } from '../../src/report/quantities';
 import { packageRoot } from '../../tools/provide';
@@ -47,15 +46,17 @@ async function runDemo(options: DemoOptions): Promise<number> {
     // At `live` the watching ends; the demo stays for its short monitoring too.
     const last = view.status.live && view.status.outcome === null ? await followToTheEnd() : view;
     const after = await portray(stage.productionUrl);
-    const worked =
-      options.fail === null ? last.status.outcome === 'migrated' : last.status.outcome === 'rolled-back';
+    // Whoever was asked may say no; then production must be what it was, too.
+    const wasRejected = last.status.outcome === 'rejected';
+    const wentBack = options.fail !== null || wasRejected;
+    const worked = wasRejected || last.status.outcome === (wentBack ? 'rolled-back' : 'migrated');
     say('');
     say(
-      `Outcome:              ${last.status.outcome ?? 'none'}${options.fail ? ' (a failure was asked for)' : ''}`,
+      `Outcome:              ${last.status.outcome ?? 'none'}${options.fail && !wasRejected ? ' (a failure was asked for)' : ''}`,
     );
     say(`Downtime:             ${describeDuration(last.status.downtimeMs)}`);
     const unchanged = differencesBetween(before, after);
-    if (options.fail === null) {
+    if (!wentBack) {
       say(
         `Production now:       ${describeCount(rowsOf(after))} rows in ${after.tables.size} tables, the new schema`,
       );
@@ -69,7 +70,7 @@ async function runDemo(options: DemoOptions): Promise<number> {
     for (const note of last.status.notes) say(`Note:                 ${note}`);
     say(`The worker's memory:  at most ${describeBytes(memory.stop())} resident`);
     say(`The demo took:        ${describeDuration(Date.now() - startedAtMs)}`);
-    if (worked && (options.fail === null || unchanged.length === 0)) return 0;
+    if (worked && (!wentBack || unchanged.length === 0)) return 0;
     say(`The worker's log is ${stage.workerLog}.`);
     return 1;
   } finally {
@@ -88,9 +89,7 @@ async function answer({ rows, tables, database, fingerprint }: Backup, options: 
     `Before the reset: ${describeCount(rows)} rows of ${tables} tables are in ${database}, verified; fingerprint ${fingerprint}.`,
   );
   const asks = io.isTerminal && !options.yes;
-  const yes = asks
-    ? await confirm({ message: 'Drop everything in production and go on?', default: true })
-    : true;
+  const yes = !asks || (await askYesNo(io, {}, 'Drop everything in production and go on?'));
   if (!asks) say('Approved by the demo itself, because nobody was asked (--yes, or no terminal).');
   const verdict = yes ? 'approve' : 'reject';
   await runCli([verdict, runId, '--by', asks ? 'you' : 'the demo', '--fingerprint', fingerprint], io);
