@@ -166,7 +166,7 @@ export function productionActivities(settings: Settings) {
           if (kept.length > 0 && !claim.liveAt) {
             throw new KirikaeError(
               'NeedsOperator',
-              `The old objects still wait in ${kept.map(({ schema }) => schema).join(', ')} and the ledger has no mark "live", so nothing was removed. README, "By hand", has the commands that move them home.`,
+              `The old objects still wait in ${kept.map(({ schema }) => schema).join(', ')} and the ledger has no mark "live", so nothing was removed. docs/if-it-stops.md, "By hand", has the commands that move them home.`,
             );
           }
           const dropped = await dropKept(production);

@@ -46,7 +46,7 @@ export function reportActivities(settings: Settings) {
           : `To take the page down: ${maintenance.off.join(' ')}`,
         ...kept.map(
           ({ home, schema }) =>
-            `The old objects of schema ${home} wait in schema ${schema}: README, "By hand", has the commands that move them home, or remove them.`,
+            `The old objects of schema ${home} wait in schema ${schema}: docs/if-it-stops.md, "By hand", has the commands that move them home, or remove them.`,
         ),
         `When production is safe, remove the ledger: psql "$${variable}" -c 'drop schema kirikae cascade'`,
       ];
