@@ -145,7 +145,7 @@ const smokeSettings = z.discriminatedUnion('kind', [
     expect: z
       .strictObject({
         status: z.int().default(200).describe('The HTTP status.'),
-        bodyIncludes: text('a text').optional().describe('A text that the body must contain.'),
+        bodyIncludes: z.string().optional().describe('A text that the body must contain.'),
       })
       .prefault({})
       .describe('What the answer must be.'),
@@ -264,7 +264,9 @@ export const planSettings = z.strictObject({
     .prefault({})
     .describe('What becomes of the backup after the monitoring.'),
   report: z
-    .strictObject({ dir: text('a folder').default('./reports').describe('A folder. The files are named after the run.') })
+    .strictObject({
+      dir: text('a folder').default('./reports').describe('A folder. The files are named after the run.'),
+    })
     .prefault({})
     .describe('Where the report goes, as JSON and as one HTML page.'),
   notify: z.array(webhook).default([]).describe(notifications),
