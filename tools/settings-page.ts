@@ -34,11 +34,7 @@ export function settingsPage(page: string, settings: KeySchema): string {
 }
 
 function section(key: string, schema: KeySchema, plan: KeySchema): string {
-  const head = [
-    `## \`${key}\``,
-    `${sentenceOf(facts(key, schema, plan))}`,
-    ...paragraphs(schema.description),
-  ];
+  const head = [`## \`${key}\``, sentenceOf(facts(key, schema, plan)), ...paragraphs(schema.description)];
   const twin = Object.entries(plan.properties ?? {}).find(
     ([, other]) => JSON.stringify(other.items) === JSON.stringify(schema.items),
   );
