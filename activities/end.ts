@@ -61,7 +61,7 @@ export function endActivities(settings: Settings) {
           if (kept.length > 0 && !claim.liveAt) {
             throw new KirikaeError(
               'NeedsOperator',
-              `The old objects still wait in ${kept.map(({ schema }) => schema).join(', ')} and the ledger has no mark "live", so nothing was removed. README, "By hand", has the commands that move them home.`,
+              `The old objects still wait in ${kept.map(({ schema }) => schema).join(', ')} and the ledger has no mark "live", so nothing was removed. docs/if-it-stops.md, "By hand", has the commands that move them home.`,
             );
           }
           const dropped = await dropKept(production);
@@ -112,7 +112,7 @@ export function endActivities(settings: Settings) {
           : `To take the page down: ${maintenance.off.join(' ')}`,
         ...kept.map(
           ({ home, schema }) =>
-            `The old objects of schema ${home} wait in schema ${schema}: README, "By hand", has the commands that move them home, or remove them.`,
+            `The old objects of schema ${home} wait in schema ${schema}: docs/if-it-stops.md, "By hand", has the commands that move them home, or remove them.`,
         ),
         `When production is safe, remove the ledger: psql "$${variable}" -c 'drop schema kirikae cascade'`,
       ];

@@ -37,7 +37,7 @@ export function findEnding(view: RunView): Ending | null {
   if (execution !== 'RUNNING' && execution !== 'PAUSED') {
     return {
       exitCode: 4,
-      sentence: `Temporal closed ${id} as ${execution} before it had an outcome, so no way back ran. Look at the maintenance page and the database before anything else; README, "By hand".`,
+      sentence: `Temporal closed ${id} as ${execution} before it had an outcome, so no way back ran. Look at the maintenance page and the database before anything else; docs/if-it-stops.md, "By hand".`,
     };
   }
   if (status.parked)

@@ -197,7 +197,7 @@ function addLaterCommands(program: Command): void {
       .helpOption(false)
       .action(() => {
         throw new CommandFailed(
-          `kirikae ${name} comes in a later version; nothing was done. The steps to take without it are in README, "By hand".`,
+          `kirikae ${name} comes in a later version; nothing was done. The steps to take without it are in docs/if-it-stops.md, "By hand".`,
         );
       });
   }

@@ -1,4 +1,4 @@
-/** README, "By hand": its own commands, run with bash after a terminate, bring production to a safe end. */
+/** docs/if-it-stops.md, "By hand": its own commands, run with bash after a terminate, bring production to a safe end. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -214,7 +214,7 @@ async function terminateWhen(reached: (handle: WorkflowHandle) => Promise<void>)
   });
 }
 
-/** Runs blocks of README's section in one bash, in the plan's folder; they must succeed. */
+/** Runs blocks of the page's section in one bash, in the plan's folder; they must succeed. */
 function runByHand(...titles: string[]): string {
   const { status, stdout, stderr } = runWithBash(...titles);
   expect({ status, stderr }).toEqual({ status: 0, stderr: expect.not.stringContaining('ERROR') as unknown });
@@ -239,9 +239,9 @@ function bash(script: string) {
 }
 
 function block(title: string): string {
-  const readme = readFileSync(path.join(packageRoot, 'README.md'), 'utf8');
-  const found = readme.split('```sh\n').find((text) => new RegExp(`^# By hand: ${title}\\b`).test(text));
-  if (found === undefined) throw new Error(`README has no block "By hand: ${title}".`);
+  const page = readFileSync(path.join(packageRoot, 'docs', 'if-it-stops.md'), 'utf8');
+  const found = page.split('```sh\n').find((text) => new RegExp(`^# By hand: ${title}\\b`).test(text));
+  if (found === undefined) throw new Error(`docs/if-it-stops.md has no block "By hand: ${title}".`);
   return found.slice(0, found.indexOf('\n```'));
 }
 

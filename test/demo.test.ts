@@ -38,7 +38,8 @@ beforeAll(async () => {
   await withClient(incomplete.url, (client) =>
     client.query(`update "User" set "defaultOrganizationId" = null`),
   );
-  for (const file of ['lab/demo/app', 'lab/demo/deploy', 'lab/demo/pages', 'src/errors', 'tools/ports']) compile(file);
+  for (const file of ['lab/demo/app', 'lab/demo/deploy', 'lab/demo/pages', 'src/errors', 'tools/ports'])
+    compile(file);
   proxy = await startProxy({ port: 0, flagFile, targetPortFile: targetPortFile(stateDir) });
 });
 

@@ -1,4 +1,4 @@
-/** The commands of Temporal's own command line that README shows, typed as they stand there, carry a run to its end. */
+/** The commands of Temporal's own command line that docs/commands.md shows, typed as they stand there, carry a run to its end. */
 import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
@@ -22,12 +22,12 @@ afterAll(async () => {
 });
 afterEach(() => migration.drop());
 
-test("starts, shows and approves a run with README's commands", async () => {
+test("starts, shows and approves a run with the page's commands", async () => {
   migration = await layOutMigration(template.name, (plan) => {
     plan.checklist = ['Maintenance window announced', 'Stakeholders contacted'];
     plan.approval = { minimum: 2, requesterMayApprove: false };
   });
-  const commands = readmeCommands();
+  const commands = shownCommands();
   const command = (begin: string) =>
     commands.find((line) => line.startsWith(`temporal workflow ${begin}`)) ?? '';
   const status = async () => queryResult(await type(command('query')));
@@ -47,9 +47,9 @@ test("starts, shows and approves a run with README's commands", async () => {
   expect(migration.log()).toEqual(['manager new', 'proxy new']);
 });
 
-function readmeCommands(): string[] {
-  const readme = readFileSync(path.join(packageRoot, 'README.md'), 'utf8').replaceAll('\\\n', '');
-  return readme.split('\n').filter((line) => line.startsWith('temporal workflow '));
+function shownCommands(): string[] {
+  const page = readFileSync(path.join(packageRoot, 'docs', 'commands.md'), 'utf8').replaceAll('\\\n', '');
+  return page.split('\n').filter((line) => line.startsWith('temporal workflow '));
 }
 
 function queryResult(output: string): Status {

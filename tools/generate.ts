@@ -1,18 +1,31 @@
-/** Writes the JSON schema of kirikae.yaml, made from the zod schema that the product reads it with. */
-import { mkdirSync, writeFileSync } from 'node:fs';
+/** Writes what is made from the zod schemas: the editors' JSON schemas and the keys in docs/settings.md. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
+import { mappingSchema } from '../src/mapping/file';
 import { settingsSchema } from '../src/settings/schema';
+import { settingsPage, type KeySchema } from './settings-page';
+import { packageRoot } from './provide';
 
-const file = process.argv[2];
-if (file === undefined) {
-  console.error('The file to write is missing. Run npm run generate, which names it.');
+const folder = process.argv[2];
+if (folder === undefined) {
+  console.error('The folder to write to is missing. Run npm run generate, which names it.');
   process.exitCode = 1;
 } else {
-  const schema = z.toJSONSchema(settingsSchema, { io: 'input' });
-  mkdirSync(path.dirname(file), { recursive: true });
-  writeFileSync(
-    file,
-    `${JSON.stringify({ ...schema, title: 'Settings of Kirikae (kirikae.yaml)' }, null, 2)}\n`,
-  );
+  const settings = z.toJSONSchema(settingsSchema, { io: 'input' });
+  const mapping = z.toJSONSchema(mappingSchema, { io: 'input' });
+  const page = readFileSync(path.join(packageRoot, 'docs', 'settings.md'), 'utf8');
+  write('schema/kirikae.schema.json', json({ ...settings, title: 'Settings of Kirikae (kirikae.yaml)' }));
+  write('schema/mapping.schema.json', json({ ...mapping, title: 'Mapping of a Kirikae plan' }));
+  write('docs/settings.md', settingsPage(page, settings as KeySchema));
+}
+
+function json(schema: object): string {
+  return `${JSON.stringify(schema, null, 2)}\n`;
+}
+
+function write(file: string, text: string): void {
+  const full = path.join(folder ?? '', file);
+  mkdirSync(path.dirname(full), { recursive: true });
+  writeFileSync(full, text);
 }

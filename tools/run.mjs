@@ -17,7 +17,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const stampFile = path.join(root, 'node_modules', '.kirikae-lock');
-const schemaFile = path.join(root, 'schema', 'kirikae.schema.json');
+const generatedFiles = ['schema/kirikae.schema.json', 'schema/mapping.schema.json', 'docs/settings.md'];
 const sourceFolders = ['src', 'workflows', 'activities', 'cli', 'lab', 'tools', 'examples', 'test/support'];
 const commands = { demo, bench, soak, test, check, generate };
 
@@ -55,7 +55,7 @@ function test() {
 }
 
 function generate() {
-  return buildIfStale() || node(['dist/tools/generate.js', schemaFile]);
+  return buildIfStale() || node(['dist/tools/generate.js', root]);
 }
 
 // All parts run even if one fails: everything that is wrong is seen at once.
@@ -64,6 +64,7 @@ function check() {
     format: () => node(['node_modules/prettier/bin/prettier.cjs', '--check', '--log-level', 'warn', '.']),
     lint: () => node(['node_modules/eslint/bin/eslint.js', '.']),
     types: () => node(['node_modules/typescript/bin/tsc', '--noEmit', '-p', '.']),
+    documents: () => node(['tools/documents.mjs']),
     'generated files': checkGenerated,
   };
   const failed = Object.entries(parts)
@@ -79,17 +80,22 @@ function checkGenerated() {
   if (built !== 0) return built;
   const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-check-'));
   try {
-    const fresh = path.join(folder, 'schema.json');
-    const code = node(['dist/tools/generate.js', fresh]);
+    const code = node(['dist/tools/generate.js', folder]);
     if (code !== 0) return code;
-    const same = existsSync(schemaFile) && readFileSync(schemaFile).equals(readFileSync(fresh));
-    if (same) return 0;
+    const stale = generatedFiles.filter(
+      (file) => read(path.join(root, file)) !== read(path.join(folder, file)),
+    );
+    if (stale.length === 0) return 0;
     return fail(
-      'schema/kirikae.schema.json is not what src/settings/schema.ts says. Run npm run generate and commit the file.',
+      `Not what the schemas of settings and mapping say: ${stale.join(', ')}. Run npm run generate and commit the result.`,
     );
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+function read(file) {
+  return existsSync(file) ? readFileSync(file, 'utf8') : null;
 }
 
 /** Runs `npm ci` unless the installed packages are those of package-lock.json. */

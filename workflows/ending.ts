@@ -124,7 +124,7 @@ function ending(run: Run, outcome: Outcome): string {
     case 'cancelled':
       return 'Production is what it was before. Start again when the cause is gone.';
     case 'needs-operator':
-      return `Bring production to a safe end by hand: README, "By hand". Page and fence were left as they are (${run.id}).`;
+      return `Bring production to a safe end by hand: docs/if-it-stops.md, "By hand". Page and fence were left as they are (${run.id}).`;
   }
 }
 
@@ -143,7 +143,7 @@ async function leaveToOperator(run: Run): Promise<void> {
     for (const command of await database.handOver({ run: run.refBack() })) run.notes.push(command);
   } catch (error) {
     run.note(
-      `The commands that lift page and fence could not be worked out (${problemOf(error).message}); README, "By hand", has them.`,
+      `The commands that lift page and fence could not be worked out (${problemOf(error).message}); docs/if-it-stops.md, "By hand", has them.`,
     );
   }
 }

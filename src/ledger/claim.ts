@@ -77,7 +77,7 @@ export async function claimProduction(
 
 /** The sentence for a run that finds production claimed by another. */
 export function claimedByAnother(claim: Claim): string {
-  return `Production is claimed by workflow "${claim.workflowId}" (plan "${claim.plan}", namespace ${claim.namespace}) since ${claim.claimedAt}, which has not ended. This run changed nothing of it. Let that run end (kirikae status ${claim.workflowId}); if it was terminated, bring production to a safe end first: kirikae recover ${claim.plan} (until that command exists: README, "By hand").`;
+  return `Production is claimed by workflow "${claim.workflowId}" (plan "${claim.plan}", namespace ${claim.namespace}) since ${claim.claimedAt}, which has not ended. This run changed nothing of it. Let that run end (kirikae status ${claim.workflowId}); if it was terminated, bring production to a safe end first: kirikae recover ${claim.plan} (until that command exists: docs/if-it-stops.md, "By hand").`;
 }
 
 /**

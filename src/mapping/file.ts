@@ -4,17 +4,22 @@ import { z } from 'zod';
 import { UsageError } from '../errors';
 
 const inQuotes = 'expected SQL in quotes, e.g. "false" or "source.name"';
+// Descriptions go into schema/mapping.schema.json (npm run generate), which editors show.
 // YAML reads an unquoted false or 10 as a value of its own; its SQL is the same text.
 const expression = z
   .union([z.string(), z.boolean(), z.int()], { error: inQuotes })
   .transform(String)
-  .refine((text) => text.trim() !== '', { message: inQuotes });
+  .refine((text) => text.trim() !== '', { message: inQuotes })
+  .describe('An SQL expression over the row `source`, or the word default.');
 const sql = z.string(inQuotes).refine((text) => text.trim() !== '', { message: inQuotes });
 const name = z.string('expected a name').min(1, 'expected a name');
 const label = z
   .union([z.string(), z.boolean(), z.number()], { error: 'expected a value of the enum' })
-  .transform(String);
-const reason = z.string('expected a reason in words');
+  .transform(String)
+  .describe('The value in the new schema.');
+const reason = z
+  .string('expected a reason in words')
+  .describe('The reason, which the person who approves will read.');
 const columns = z.record(z.string(), expression);
 /** A key that is there without anything below it is as good as absent. */
 const optionalRecord = <T extends z.ZodType>(values: T) =>
@@ -23,30 +28,66 @@ const optionalRecord = <T extends z.ZodType>(values: T) =>
     .nullish()
     .transform((record) => record ?? {});
 
-const extraRows = z.strictObject({ from: name, join: sql.optional(), where: sql.optional(), columns });
+const from = name.describe(
+  'The old table that the rows come from. A name without a schema belongs to the first managed schema.',
+);
+const join = sql.describe(
+  'A join, left join or cross join. Each source row must keep exactly one row: none lost, none twice.',
+);
+
+const extraRows = z
+  .strictObject({
+    from,
+    join: join.optional(),
+    where: sql.optional().describe('A condition: which rows of that table make a row.'),
+    columns: columns.describe('What each column of the new table gets. Every column is named.'),
+  })
+  .describe('Extra rows of the new table, one for each row of another table.');
 
 const tableMapping = z.strictObject({
-  from: name.optional(),
-  join: sql.optional(),
-  columns: columns.nullish().transform((record) => record ?? {}),
+  from: from.optional().describe('The old table, where its name was another.'),
+  join: join.optional(),
+  columns: columns
+    .nullish()
+    .transform((record) => record ?? {})
+    .describe('What columns of the new table get. A column that is not named is copied under its own name.'),
   rows: z
     .array(extraRows)
     .nullish()
-    .transform((rows) => rows ?? []),
+    .transform((rows) => rows ?? [])
+    .describe('Extra rows, made of the rows of other tables.'),
 });
 
-const mappingSchema = z.strictObject({
-  enums: optionalRecord(z.record(z.string(), label)),
-  tables: optionalRecord(tableMapping),
+export const mappingSchema = z.strictObject({
+  enums: optionalRecord(
+    z.record(z.string(), label).describe('The old value, and what it becomes in the new schema.'),
+  ).describe('Values that change, by enum type. Values that are in both enums need no word.'),
+  tables: optionalRecord(tableMapping).describe(
+    'Tables of the new schema by name. A table that is not named is copied under its own name.',
+  ),
   drop: z
-    .strictObject({ tables: optionalRecord(reason), columns: optionalRecord(z.record(z.string(), reason)) })
+    .strictObject({
+      tables: optionalRecord(reason).describe('Old tables that are left behind, each with the reason.'),
+      columns: optionalRecord(z.record(z.string(), reason)).describe(
+        'Old columns that are left behind, by table, each with the reason.',
+      ),
+    })
     .nullish()
-    .transform((drop) => drop ?? { tables: {}, columns: {} }),
-  filledBySchema: optionalRecord(reason),
+    .transform((drop) => drop ?? { tables: {}, columns: {} })
+    .describe('What is left behind. Rows and values are counted and shown before the approval.'),
+  filledBySchema: optionalRecord(reason.describe('The reason.')).describe(
+    'Tables of the new schema that its own step fills. They are left as they are.',
+  ),
   assertions: z
-    .array(z.strictObject({ name, sql }))
+    .array(
+      z.strictObject({
+        name: name.describe('The name in the status and in the report.'),
+        sql: sql.describe('A reading query on the migrated production that must return no row.'),
+      }),
+    )
     .nullish()
-    .transform((assertions) => assertions ?? []),
+    .transform((assertions) => assertions ?? [])
+    .describe('Queries on the migrated production that must return no row.'),
 });
 
 export type Mapping = z.output<typeof mappingSchema>;
