@@ -9,7 +9,7 @@ import { countDrops } from '../src/migrate/verify';
 import { databaseOf } from '../src/postgres/url';
 import type { Settings } from '../src/settings/read';
 import { ActivityRun, cancellation, quietly, type RunRef } from './context';
-import type { GroupPlan } from './copy-rows';
+import { withRoom, type GroupPlan } from './copy-rows';
 
 export interface SealedBackup extends Omit<BackupStatus, 'fingerprint'> {
   manifestHash: string;
@@ -30,7 +30,8 @@ export function backUpActivities(settings: Settings) {
       });
       return run.sessions(['production', 'backup'], async (production, backup) => {
         const claim = await ownClaim(production, run.identity);
-        return beginBackup(run.ends(production, backup), run.identity, claim, created);
+        const plan = await beginBackup(run.ends(production, backup), run.identity, claim, created);
+        return withRoom(plan, [production, backup]);
       });
     },
 

@@ -11,7 +11,7 @@ import { beginRestore, finishRestore } from '../src/restore/copy-back';
 import { endSwaps, swapInClone } from '../src/restore/swap-clone';
 import type { Settings } from '../src/settings/read';
 import { ActivityRun, cancellation, quietly, type RunRef } from './context';
-import type { GroupPlan } from './copy-rows';
+import { withRoom, type GroupPlan } from './copy-rows';
 
 /** The ledger's marks as the workflow needs them. */
 export interface Marks {
@@ -79,13 +79,11 @@ export function wayBackActivities(settings: Settings) {
     }): Promise<GroupPlan & { notes?: string[] }> {
       const run = open(ref);
       const notes = run.plan.databases.backup.method === 'clone' ? await swap(run, attempt) : [];
-      const plan = await run.sessions(['production', 'backup'], (production, backup) =>
-        beginRestore({
-          ...run.ends(production, backup),
-          run: run.identity,
-          phase: { name: 'restore', attempt },
-        }),
-      );
+      const plan = await run.sessions(['production', 'backup'], async (production, backup) => {
+        const phase = { name: 'restore', attempt } as const;
+        const target = { ...run.ends(production, backup), run: run.identity, phase };
+        return withRoom(await beginRestore(target), [production, backup]);
+      });
       return { ...plan, notes };
     },
 
@@ -114,7 +112,7 @@ export function wayBackActivities(settings: Settings) {
           const claim = await ownClaim(production, run.identity);
           const target = { ...run.ends(production, aside), backupUrl: asideUrl };
           const plan = await beginBackup(target, run.identity, claim, created);
-          return { ...plan, database: databaseOf(asideUrl) };
+          return { ...(await withRoom(plan, [production, aside])), database: databaseOf(asideUrl) };
         }),
       );
     },

@@ -91,14 +91,14 @@ async function restore(run: Run): Promise<void> {
   const attempt = await database.nextRestore({ run: ref });
   const plan = await database.beginRestore({ run: ref, attempt });
   for (const sentence of plan.notes ?? []) run.note(sentence);
-  await copyRows(run, { step: 'reset', phase: { name: 'restore', attempt }, groups: plan.groups, ref });
+  await copyRows(run, { step: 'reset', phase: { name: 'restore', attempt }, plan, ref });
   await database.finishRestore({ run: ref, attempt });
 }
 
 async function copyAside(run: Run): Promise<void> {
   const ref = run.refBack();
   const plan = await database.beginAside({ run: ref });
-  await copyRows(run, { step: 'monitor', phase: { name: 'aside', attempt: 1 }, groups: plan.groups, ref });
+  await copyRows(run, { step: 'monitor', phase: { name: 'aside', attempt: 1 }, plan, ref });
   const { rows } = await database.sealAside({ run: ref });
   run.note(
     `The database as it was before the roll back is kept as ${plan.database} (${rows} rows), beside the backup.`,

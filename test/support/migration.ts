@@ -6,12 +6,11 @@ import path from 'node:path';
 import type { AddressInfo } from 'node:net';
 import { Client as TemporalClient, Connection, type WorkflowHandle } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time';
-import { NativeConnection, Worker } from '@temporalio/worker';
+import { NativeConnection, type Worker } from '@temporalio/worker';
 import { Client } from 'pg';
 import { stringify } from 'yaml';
-import { createActivities } from '../../activities';
+import { createWorkers } from '../../cli/temporal-worker';
 import { TASK_QUEUE, type MigrationInput, type Status } from '../../src/contract';
-import { redactor } from '../../src/settings/secrets';
 import { readSettings } from '../../src/settings/read';
 import {
   createDatabase,
@@ -21,7 +20,6 @@ import {
   type TestDatabase,
 } from './environment';
 import { tumikiFolder } from './tumiki-database';
-import { guardActivities } from '../../activities/guard';
 
 export interface Migration {
   folder: string;
@@ -169,27 +167,42 @@ export async function openNamespace(name: string): Promise<{
   return { client, connection, namespace, close: () => connection.close() };
 }
 
-/** Runs a worker for a migration's settings while `work` runs. */
+/** Runs workers while `work` runs; one that fails ends the wait. */
+export async function runUntil<T>(workers: readonly Worker[], work: () => Promise<T>): Promise<T> {
+  const running = workers.map((worker) => worker.run());
+  const failed = Promise.all(running).then(() => {
+    throw new Error('The workers ended before the work was done.');
+  });
+  try {
+    return await Promise.race([work(), failed]);
+  } finally {
+    failed.catch(() => undefined);
+    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+    await Promise.all(running);
+  }
+}
+
+/** Runs a worker for a migration's settings while `work` runs; one for each host, by its name, where several are given. */
 export async function withWorker<T>(
   migration: Migration,
   namespace: string,
   work: () => Promise<T>,
+  hosts: readonly (string | undefined)[] = [undefined],
 ): Promise<T> {
   const settings = readSettings(migration.settingsFile);
   const connection = await NativeConnection.connect({ address: testTemporal().address });
-  const worker = await Worker.create({
+  const place = {
+    settings,
     connection,
     namespace,
-    taskQueue: TASK_QUEUE,
-    workflowBundle: { codePath: workflowBundlePath() },
-    activities: createActivities(settings),
-    interceptors: { activity: [guardActivities(redactor(settings))] },
-    maxHeartbeatThrottleInterval: '1s',
-    defaultHeartbeatThrottleInterval: '1s',
+    workflowBundle: workflowBundlePath(),
     shutdownGraceTime: '1s',
-  });
+  } as const;
+  const workers = (
+    await Promise.all(hosts.map((identity) => createWorkers({ ...place, ...(identity ? { identity } : {}) })))
+  ).flat();
   try {
-    return await worker.runUntil(work());
+    return await runUntil(workers, work);
   } finally {
     await connection.close();
   }

@@ -4,7 +4,8 @@ import { ApplicationFailure, type WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, makeTelemetryFilterString } from '@temporalio/worker';
 import type { Activities, PlanOutline } from '../../activities';
-import { WORKFLOW_TYPE, type MigrationInput, type Report } from '../../src/contract';
+import { copyQueueOf, WORKFLOW_TYPE, type MigrationInput, type Report } from '../../src/contract';
+import { runUntil } from './migration';
 import { timeSkippingServerPath, workflowBundlePath } from './environment';
 
 /** What the stubs remember, as production's ledger would, and every call in order. */
@@ -71,13 +72,14 @@ export async function withStubbedRun<T>(
   input: Partial<MigrationInput> = {},
 ): Promise<T> {
   const taskQueue = `stubbed-${randomUUID()}`;
-  const worker = await Worker.create({
-    connection: environment.nativeConnection,
-    taskQueue,
-    workflowBundle: { codePath: workflowBundlePath() },
-    activities: stubActivities(stubs),
-  });
-  return worker.runUntil(async () => {
+  const activities = stubActivities(stubs);
+  const connection = environment.nativeConnection;
+  const workflowBundle = { codePath: workflowBundlePath() };
+  const workers = await Promise.all([
+    Worker.create({ connection, taskQueue, workflowBundle, activities }),
+    Worker.create({ connection, taskQueue: copyQueueOf(taskQueue), activities }),
+  ]);
+  return runUntil(workers, async () => {
     const handle = await environment.client.workflow.start(WORKFLOW_TYPE, {
       taskQueue,
       workflowId: `stubbed-${randomUUID()}`,
