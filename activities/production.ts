@@ -20,6 +20,7 @@ import {
 import { APPLICATION, inTransaction, withClient } from '../src/postgres/connect';
 import { databaseOf, otherDatabase } from '../src/postgres/url';
 import { resetProduction } from '../src/reset';
+import { wasRestored } from '../src/restore';
 import { endSwaps } from '../src/restore-clone';
 import type { Settings } from '../src/settings';
 import { cleanShadow, shadowOwner } from '../src/shadow';
@@ -34,6 +35,9 @@ export interface Marks {
   fenceOn: boolean;
   reset: boolean;
   live: boolean;
+  lossAccepted?: boolean;
+  /** Where production holds no claim of the workflow: what its backup tells of how it ended. */
+  inBackup?: 'live' | 'restored' | 'unknown';
 }
 
 export function productionActivities(settings: Settings) {
@@ -123,23 +127,31 @@ export function productionActivities(settings: Settings) {
     /** Notes that persons accepted the loss of everything written since `live`. */
     async acceptLoss({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      await run.sessions(['production'], async (production) => {
+      await run.sessions(['production', 'backup'], async (production, backup) => {
         await ownClaim(production, run.identity);
         await setMark(production, 'loss_accepted_at');
+        await mirrorClaim(backup, await ownClaim(production, run.identity));
       });
     },
 
     /**
      * Stock-taking before a way back: this Temporal run takes its workflow's claim, ends sessions an earlier run of the
-     * workflow left behind, and says what the ledger knows.
+     * workflow left behind, and says what the ledger knows. With `searchBackup` a claim that is gone from production is looked
+     * for in the backup.
      */
-    async takeStock({ run: ref }: { run: RunRef }): Promise<Marks> {
+    async takeStock({
+      run: ref,
+      searchBackup = false,
+    }: {
+      run: RunRef;
+      searchBackup?: boolean;
+    }): Promise<Marks> {
       const run = open(ref);
       // Before, so that nobody waits at production's door; after, because one may have looked at the claim in between.
       await endCloning(run);
       const marks = await takeOver(run);
       await endCloning(run);
-      return marks;
+      return marks.claimed || !searchBackup ? marks : { ...marks, inBackup: await endingInBackup(run) };
     },
 
     /** Sentences about rows that checks and background jobs wrote after `verify`; empty before it. */
@@ -227,6 +239,18 @@ async function takeOver(run: Run): Promise<Marks> {
   });
 }
 
+// The ledger leaves production last, and may have been removed by hand: only what the backup proves is said.
+async function endingInBackup(run: Run): Promise<Marks['inBackup']> {
+  const url = run.url('backup');
+  if (!(await databaseExists(url, `${run.label} backup`))) return 'unknown';
+  return withClient(url, `${run.label} backup`, async (backup) => {
+    const claim = await readClaim(backup);
+    if (!claim || !isSameWorkflow(claim, run.identity)) return 'unknown';
+    if (claim.liveAt && !claim.lossAcceptedAt) return 'live';
+    return (await wasRestored(backup)) ? 'restored' : 'unknown';
+  });
+}
+
 function marksOf(claim: Claim | null): Marks {
   return {
     claimed: claim !== null,
@@ -234,5 +258,6 @@ function marksOf(claim: Claim | null): Marks {
     fenceOn: claim?.fenceOn ?? false,
     reset: claim?.resetAt != null,
     live: claim?.liveAt != null,
+    lossAccepted: claim?.lossAcceptedAt != null,
   };
 }

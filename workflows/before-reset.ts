@@ -69,6 +69,7 @@ export async function turnOnMaintenance(run: Run): Promise<void> {
       if (type === 'StepFailed') throw new Refused([message]);
       throw error;
     });
+    run.claimed = true;
     await database.notePage({ run: run.ref(), on: true });
     run.pageOnAt = Date.now();
     await hostOf(run.plan.hostQueue).maintenanceOn({ run: run.ref() });

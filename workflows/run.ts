@@ -58,6 +58,8 @@ export class Run {
   answer: ParkAnswer | null = null;
   /** A failing check of the monitoring waits for `retry` too. */
   awaitsRetry = false;
+  /** True once this run has claimed production. */
+  claimed = false;
   /** Which ways back a step has called for: filled before the step acts. */
   deploysBegun: number[] = [];
   indexing: { done: Promise<void>; cancel: () => void } | null = null;
@@ -82,6 +84,11 @@ export class Run {
 
   get id(): string {
     return this.info.workflowId;
+  }
+
+  /** True when this run, or the one that a Temporal reset made it from, may have written to the ledger. */
+  get hasPast(): boolean {
+    return this.claimed || this.info.runId !== this.info.firstExecutionRunId;
   }
 
   /** What activities need to know; without the plan's hash on ways back, where a repaired plan must not hinder. */

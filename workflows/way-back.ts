@@ -3,24 +3,47 @@ import { CancellationScope } from '@temporalio/workflow';
 import { checkNow } from './after-reset';
 import { database, hostOf } from './calls';
 import { copyRows } from './copy-rows';
+import { Settled } from './failures';
 import type { Run } from './run';
 
-/** What the way back found: nothing of this run's, production as it was before, or production live (nothing restored). */
-export type WayBack = 'nothing' | 'restored' | 'untouched' | 'live';
+/**
+ * What the way back found: nothing of this run's, production as it was before, or production live (nothing restored);
+ * `unknown` when a run with a past has left no trace.
+ */
+export type WayBack = 'nothing' | 'restored' | 'untouched' | 'live' | 'unknown';
+
+export interface WayBackOptions {
+  lossAccepted: boolean;
+  /** Parks with this problem before anything is undone, if there is something to undo. */
+  lookFirst?: { problem: string; next: string };
+}
 
 /**
  * Undoes what the ledger says this run did; uncancellable, parked at the first thing that fails.
  * @throws Settled when an operator ends the parked run
  */
-export async function goBack(run: Run, options: { lossAccepted: boolean }): Promise<WayBack> {
+export async function goBack(run: Run, options: WayBackOptions): Promise<WayBack> {
   run.indexing?.cancel();
   await CancellationScope.nonCancellable(async () => run.indexing?.done.catch(() => undefined));
   run.wait(null, 'Nothing: the way back runs by itself.');
   const ref = run.ref(true);
-  const marks = await run.insist('Reading the ledger', () => database.takeStock({ run: ref }));
+  const takeStock = () =>
+    run.insist('Reading the ledger', () => database.takeStock({ run: ref, searchBackup: run.hasPast }));
+  let marks = await takeStock();
+  if (marks.claimed && options.lookFirst) {
+    await run.park(options.lookFirst.problem, options.lookFirst.next);
+    marks = await takeStock();
+  }
   if (!marks.claimed) {
     await run.insist('Removing the shadow database', () => database.release({ run: ref }));
-    return 'nothing';
+    return run.hasPast ? endedBefore(run, marks.inBackup ?? 'unknown') : 'nothing';
+  }
+  if (!run.plan)
+    run.plan = await run.insist('Reading the plan', () => database.outlinePlan({ plan: run.input.plan }));
+  if (marks.live && marks.lossAccepted && !options.lossAccepted) {
+    throw new Settled(
+      'The ledger says that production was live and that a roll back of it had begun, and this history can\'t say how far it came. Nothing was changed: production, page and fence are as that roll back left them. Look at production, and finish the roll back by hand: README, "By hand".',
+    );
   }
   if (marks.live && !options.lossAccepted) {
     await finishLive(run);
@@ -70,6 +93,19 @@ export async function goBack(run: Run, options: { lossAccepted: boolean }): Prom
   await run.insist('Removing the ledger', () => database.release({ run: ref }));
   markUndone(run);
   return marks.reset ? 'restored' : 'untouched';
+}
+
+// The ledger was removed, so nothing is left to undo; what the backup's copy of it says is how the run ended.
+function endedBefore(run: Run, ended: 'live' | 'restored' | 'unknown'): WayBack {
+  if (ended === 'live') {
+    run.live = true;
+    run.note('Production was live already, so nothing was restored.');
+  }
+  if (ended === 'restored') {
+    run.note('Production was restored already and is open to its users, so nothing was restored again.');
+    markUndone(run);
+  }
+  return ended;
 }
 
 // After `live` a second window of downtime opens.

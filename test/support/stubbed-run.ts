@@ -1,5 +1,6 @@
 /** A run without databases: the real workflow on the time-skipping server, with activities that only keep a ledger of their calls. */
 import { randomUUID } from 'node:crypto';
+import { Context } from '@temporalio/activity';
 import { ApplicationFailure, type WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, makeTelemetryFilterString } from '@temporalio/worker';
@@ -63,9 +64,19 @@ export function failure(message: string, type = 'StepFailed'): ApplicationFailur
   return ApplicationFailure.create({ type, message, nonRetryable: type !== 'Outage' });
 }
 
+/** Waits, as an activity, until it is cancelled, and then fails with an error of its own instead of a cancellation. */
+export async function failWhenCancelled(error: Error): Promise<never> {
+  const context = Context.current();
+  while (!context.cancellationSignal.aborted) {
+    context.heartbeat();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw error;
+}
+
 /** Runs the workflow with these stubs while `work` talks to it. */
 export async function withStubbedRun<T>(
-  environment: TestWorkflowEnvironment,
+  environment: Pick<TestWorkflowEnvironment, 'client' | 'nativeConnection'>,
   stubs: Stubs,
   work: (handle: WorkflowHandle) => Promise<T>,
   input: Partial<MigrationInput> = {},
@@ -76,6 +87,7 @@ export async function withStubbedRun<T>(
     taskQueue,
     workflowBundle: { codePath: workflowBundlePath() },
     activities: stubActivities(stubs),
+    maxHeartbeatThrottleInterval: '100ms',
   });
   return worker.runUntil(async () => {
     const handle = await environment.client.workflow.start(WORKFLOW_TYPE, {
