@@ -3,11 +3,20 @@ import { beginBackup, openBackupDatabase } from '../src/backup/build';
 import { sealedManifest } from '../src/backup/manifest';
 import { indexBackup, sealBackup } from '../src/backup/seal';
 import { lastAttempt } from '../src/ledger/checkpoints';
-import { ownClaim, readClaim, setMark, takeOverClaim, type Claim } from '../src/ledger/claim';
+import {
+  ownClaim,
+  readClaim,
+  setMark,
+  takeOverClaim,
+  type Claim,
+  isSameWorkflow,
+  mirrorClaim,
+} from '../src/ledger/claim';
 import { writtenSince } from '../src/ledger/late-writes';
 import { APPLICATION, withClient } from '../src/postgres/connect';
+import { databaseExists } from '../src/postgres/databases';
 import { databaseOf, otherDatabase } from '../src/postgres/url';
-import { beginRestore, finishRestore } from '../src/restore/copy-back';
+import { beginRestore, finishRestore, wasRestored } from '../src/restore/copy-back';
 import { endSwaps, swapInClone } from '../src/restore/swap-clone';
 import type { Settings } from '../src/settings/read';
 import { ActivityRun, cancellation, quietly, type RunRef } from './context';
@@ -20,32 +29,43 @@ export interface Marks {
   fenceOn: boolean;
   reset: boolean;
   live: boolean;
+  lossAccepted?: boolean;
+  /** Where production holds no claim of the workflow: what its backup tells of how it ended. */
+  inBackup?: 'live' | 'restored' | 'unknown';
 }
 
 export function wayBackActivities(settings: Settings) {
   const open = (ref: RunRef) => new ActivityRun(settings, ref);
 
   return {
+    /** Notes that persons accepted the loss of everything written since `live`. */
+    async acceptLoss({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production', 'backup'], async (production, backup) => {
+        await ownClaim(production, run.identity);
+        await setMark(production, 'loss_accepted_at');
+        await mirrorClaim(backup, await ownClaim(production, run.identity));
+      });
+    },
+
     /**
      * Stock-taking before a way back: this Temporal run takes its workflow's claim, ends sessions an earlier run of the
-     * workflow left behind, and says what the ledger knows.
+     * workflow left behind, and says what the ledger knows. With `searchBackup` a claim that is gone from production is looked
+     * for in the backup.
      */
-    async takeStock({ run: ref }: { run: RunRef }): Promise<Marks> {
+    async takeStock({
+      run: ref,
+      searchBackup = false,
+    }: {
+      run: RunRef;
+      searchBackup?: boolean;
+    }): Promise<Marks> {
       const run = open(ref);
       // Before, so that nobody waits at production's door; after, because one may have looked at the claim in between.
       await endCloning(run);
       const marks = await takeOver(run);
       await endCloning(run);
-      return marks;
-    },
-
-    /** Notes that persons accepted the loss of everything written since `live`. */
-    async acceptLoss({ run: ref }: { run: RunRef }): Promise<void> {
-      const run = open(ref);
-      await run.sessions(['production'], async (production) => {
-        await ownClaim(production, run.identity);
-        await setMark(production, 'loss_accepted_at');
-      });
+      return marks.claimed || !searchBackup ? marks : { ...marks, inBackup: await endingInBackup(run) };
     },
 
     /** Sentences about rows that checks and background jobs wrote after `verify`; empty before it. */
@@ -170,6 +190,18 @@ async function takeOver(run: ActivityRun): Promise<Marks> {
   });
 }
 
+// The ledger leaves production last, and may have been removed by hand: only what the backup proves is said.
+async function endingInBackup(run: ActivityRun): Promise<Marks['inBackup']> {
+  const url = run.url('backup');
+  if (!(await databaseExists(url, `${run.label} backup`))) return 'unknown';
+  return withClient(url, `${run.label} backup`, async (backup) => {
+    const claim = await readClaim(backup);
+    if (!claim || !isSameWorkflow(claim, run.identity)) return 'unknown';
+    if (claim.liveAt && !claim.lossAcceptedAt) return 'live';
+    return (await wasRestored(backup)) ? 'restored' : 'unknown';
+  });
+}
+
 function marksOf(claim: Claim | null): Marks {
   return {
     claimed: claim !== null,
@@ -177,5 +209,6 @@ function marksOf(claim: Claim | null): Marks {
     fenceOn: claim?.fenceOn ?? false,
     reset: claim?.resetAt != null,
     live: claim?.liveAt != null,
+    lossAccepted: claim?.lossAcceptedAt != null,
   };
 }

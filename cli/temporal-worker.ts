@@ -12,6 +12,7 @@ import {
 import pino from 'pino';
 import { createActivities } from '../activities';
 import { lanes as lanesOfHost } from '../activities/context';
+import { copyRowsActivities } from '../activities/copy-rows';
 import { guardActivities } from '../activities/guard';
 import { TASK_QUEUE, copyQueueOf } from '../src/contract';
 import { missingVariables, type Settings } from '../src/settings/read';
@@ -90,7 +91,7 @@ export async function createWorkers(place: WorkerPlace): Promise<Worker[]> {
     Worker.create({
       ...common,
       taskQueue: copyQueueOf(TASK_QUEUE),
-      activities: { copyGroup: activities.copyGroup },
+      activities: copyRowsActivities(settings),
       maxConcurrentActivityTaskExecutions: lanes,
     }),
   ]);

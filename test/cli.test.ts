@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { BackupStatus, Outcome, Report, Status } from '../src/contract';
+import { refuseSecondRun } from '../cli/start';
 import { runCommand } from './support/cli-terminal';
 import { type ScriptedRuns, createNamespace, openScriptedRuns } from './support/scripted-runs';
 
@@ -67,6 +68,23 @@ describe('start', () => {
     expect({ exitCode, stderr }).toEqual({ exitCode: expected, stderr: '' });
     expect(stdout).toContain(`Started kirikae-${plan}`);
     expect(stdout).toContain(sentence);
+  });
+
+  test.each([
+    ['RUNNING', /The run night is already migrating this production database/],
+    ['CANCELLED', null],
+  ])('asks for the state of a run that the list still shows as running: %s', async (name, refusal) => {
+    const workflow = {
+      async *list() {
+        yield await Promise.resolve({ workflowId: 'night', runId: 'r', memo: { production: 'p' } });
+      },
+      getHandle: () => ({ describe: () => Promise.resolve({ status: { name } }) }),
+    };
+    const connection = { withDeadline: (_until: number, ask: () => unknown) => ask() };
+    const temporal = { client: { workflow, connection }, address: 'a', namespace: 'n' } as never;
+    const asked = refuseSecondRun(temporal, 'p');
+    if (refusal) await expect(asked).rejects.toThrow(refusal);
+    else await expect(asked).resolves.toBeUndefined();
   });
 
   test('refuses with exit 2 when nobody can be asked about the checklist', async () => {
@@ -165,6 +183,13 @@ describe('status', () => {
     const after = await runCommand(['status', id, '--watch', '--json'], runs.env);
     expect(after.exitCode).toBe(expected);
     expect(JSON.parse(after.stdout)).toMatchObject({ outcome });
+  });
+
+  test('--watch ends for an outcome only when Temporal has closed the run', async () => {
+    const id = await runs.start({ statuses: [{ step: 'report', outcome: 'rejected' }], lingersMs: 3_000 });
+    expect(await runCommand(['status', id, '--watch'], runs.env)).toMatchObject({ exitCode: 5 });
+    const { status } = await runs.client.workflow.getHandle(id).describe();
+    expect(status.name).toBe('COMPLETED');
   });
 
   test('--watch prints a line a change off a terminal', async () => {

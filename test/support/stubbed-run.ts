@@ -1,5 +1,6 @@
 /** A run without databases: the real workflow on the time-skipping server, with activities that only keep a ledger of their calls. */
 import { randomUUID } from 'node:crypto';
+import { Context } from '@temporalio/activity';
 import { ApplicationFailure, type WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker, makeTelemetryFilterString } from '@temporalio/worker';
@@ -64,9 +65,19 @@ export function failure(message: string, type = 'StepFailed'): ApplicationFailur
   return ApplicationFailure.create({ type, message, nonRetryable: type !== 'Outage' });
 }
 
+/** Waits, as an activity, until it is cancelled, and then fails with an error of its own instead of a cancellation. */
+export async function failWhenCancelled(error: Error): Promise<never> {
+  const context = Context.current();
+  while (!context.cancellationSignal.aborted) {
+    context.heartbeat();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw error;
+}
+
 /** Runs the workflow with these stubs while `work` talks to it. */
 export async function withStubbedRun<T>(
-  environment: TestWorkflowEnvironment,
+  environment: Pick<TestWorkflowEnvironment, 'client' | 'nativeConnection'>,
   stubs: Stubs,
   work: (handle: WorkflowHandle) => Promise<T>,
   input: Partial<MigrationInput> = {},
@@ -74,10 +85,11 @@ export async function withStubbedRun<T>(
   const taskQueue = `stubbed-${randomUUID()}`;
   const activities = stubActivities(stubs);
   const connection = environment.nativeConnection;
+  const common = { connection, activities, maxHeartbeatThrottleInterval: '100ms' } as const;
   const workflowBundle = { codePath: workflowBundlePath() };
   const workers = await Promise.all([
-    Worker.create({ connection, taskQueue, workflowBundle, activities }),
-    Worker.create({ connection, taskQueue: copyQueueOf(taskQueue), activities }),
+    Worker.create({ ...common, taskQueue, workflowBundle }),
+    Worker.create({ ...common, taskQueue: copyQueueOf(taskQueue) }),
   ]);
   return runUntil(workers, async () => {
     const handle = await environment.client.workflow.start(WORKFLOW_TYPE, {
