@@ -33,7 +33,7 @@ export interface WorkerPlace extends Pick<WorkerOptions, 'settings' | 'workflowB
   connection: NativeConnection;
   namespace: string;
   /** Shown in histories as who did something; default process and host. */
-  identity?: string;
+  identity?: string | undefined;
   /** How long activities get to stop, e.g. `10s`. */
   shutdownGraceTime?: `${number}s`;
 }

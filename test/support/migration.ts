@@ -190,21 +190,26 @@ export async function withWorker<T>(
   hosts: readonly (string | undefined)[] = [undefined],
 ): Promise<T> {
   const settings = readSettings(migration.settingsFile);
-  const connection = await NativeConnection.connect({ address: testTemporal().address });
-  const place = {
-    settings,
-    connection,
-    namespace,
-    workflowBundle: workflowBundlePath(),
-    shutdownGraceTime: '1s',
-  } as const;
-  const workers = (
-    await Promise.all(hosts.map((identity) => createWorkers({ ...place, ...(identity ? { identity } : {}) })))
-  ).flat();
+  // A host has a connection of its own: Temporal takes one worker for a queue on each.
+  const connections = await Promise.all(
+    hosts.map(() => NativeConnection.connect({ address: testTemporal().address })),
+  );
   try {
-    return await runUntil(workers, work);
+    const workers = await Promise.all(
+      connections.map((connection, index) =>
+        createWorkers({
+          settings,
+          connection,
+          namespace,
+          workflowBundle: workflowBundlePath(),
+          shutdownGraceTime: '1s',
+          identity: hosts[index],
+        }),
+      ),
+    );
+    return await runUntil(workers.flat(), work);
   } finally {
-    await connection.close();
+    await Promise.all(connections.map((connection) => connection.close()));
   }
 }
 
