@@ -1,6 +1,6 @@
 /** What every activity passes through: heartbeats, and failures without secrets. */
 import { ApplicationFailure } from '@temporalio/common';
-import { failureType, codeOf, sentence } from '../src/errors';
+import { failureType, sentence, sqlStateOf } from '../src/errors';
 import { Context, CancelledFailure, CompleteAsyncError } from '@temporalio/activity';
 import type { Heartbeat, StepName } from '../src/contract';
 import type { ActivityInboundCallsInterceptor } from '@temporalio/worker';
@@ -8,8 +8,8 @@ import type { ActivityInboundCallsInterceptor } from '@temporalio/worker';
 /** Turns an error into the ApplicationFailure that Temporal records; only an `Outage` is retried. */
 export function toFailure(error: unknown, redact: (text: string) => string): ApplicationFailure {
   const type = failureType(error);
-  const code = codeOf(error);
-  const hint = type === 'StepFailed' && code && /^[0-9A-Z]{5}$/.test(code) ? ` (SQLSTATE ${code})` : '';
+  const code = sqlStateOf(error);
+  const hint = type === 'StepFailed' && code ? ` (SQLSTATE ${code})` : '';
   const failure = ApplicationFailure.create({
     type,
     message: redact(sentence(error) + hint),
