@@ -5,8 +5,12 @@ import os from 'node:os';
 import path from 'node:path';
 import type { Client } from 'pg';
 import { startSoakProxy, type Watch } from '../lab/soak/proxy';
+import { plainCopy } from '../src/backup/build';
 import { readBackup } from '../src/backup/manifest';
+import { copyGroup } from '../src/engine/copy';
+import { planParts } from '../src/engine/parts';
 import { analyzeTables, applyPostData } from '../src/engine/post-data';
+import { readStoredTables } from '../src/engine/tables';
 import { KirikaeError, failureType, sentence } from '../src/errors';
 import { runCheck } from '../src/host/smoke';
 import { checkpointDdl } from '../src/ledger/tables';
@@ -135,6 +139,47 @@ describe('a connection that is lost', () => {
     await proxy.cut();
     expect(await endOf(dumpSchema(proxy.to(database.url), ['public'], { owners: true }))).toBe('Outage');
   });
+
+  test.each([
+    ['sends', /^copy \(/i],
+    ['takes', /^copy "/i],
+  ])(
+    'is an outage in the middle of a COPY, when it is the side that %s the rows',
+    async (side, statement) => {
+      const copy = await createDatabase('cut');
+      const proxy = await openProxy((type, text) =>
+        type === 'Q' && statement.test(text) ? 'cut after' : 'pass',
+      );
+      try {
+        await withClient(copy.url, 'test', async (client) => {
+          await client.query(`create table public.item (id integer, name text); ${checkpointDdl}`);
+          const tables = await withClient(database.url, 'test', (source) =>
+            readStoredTables(source, ['public']),
+          );
+          const phase = { name: 'backup', attempt: 1 } as const;
+          await planParts(client, phase, tables.map(plainCopy), true);
+          const group = {
+            phase,
+            group: 0,
+            searchPath: [],
+            targetPath: [],
+            label: 'test',
+            mayWrite: () => Promise.resolve(),
+            onProgress: () => undefined,
+            signal,
+          };
+          const urls = { sourceUrl: database.url, targetUrl: copy.url };
+          const cut =
+            side === 'sends' ? { sourceUrl: proxy.to(database.url) } : { targetUrl: proxy.to(copy.url) };
+          expect(await endOf(copyGroup({ ...group, ...urls, ...cut }))).toBe('Outage');
+          expect(await copyGroup({ ...group, ...urls })).toMatchObject({ rows: 2 });
+        });
+      } finally {
+        await proxy.cut();
+        await copy.drop();
+      }
+    },
+  );
 
   /** The table's key, as a backup stores it; the table has none any more. */
   async function storedKey(client: Client): Promise<string> {
