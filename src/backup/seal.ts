@@ -6,7 +6,7 @@ import { hashJob, describeDifferences, narrowStored, maxProblems } from '../engi
 import { applyPostData, analyzeTables } from '../engine/post-data';
 import type { HashMethod } from '../engine/row-hash';
 import { readSequenceStates, writeSequences, readStoredTables, type StoredTable } from '../engine/tables';
-import { KirikaeError } from '../errors';
+import { KirikaeError, failureType } from '../errors';
 import { stageDone, noteStage } from '../ledger/checkpoints';
 import { withClient, one } from '../postgres/connect';
 import { dumpSchema, dumpHash, dumpSql } from '../postgres/dump';
@@ -67,7 +67,11 @@ export async function sealBackup(
     ends.production,
     `select (select system_identifier::text from pg_control_system()) as "systemIdentifier", current_database() as database,
        current_setting('server_version') as "serverVersion"`,
-  ).catch(() => ({ systemIdentifier: '', database: databaseOf(ends.productionUrl), serverVersion: '' }));
+  ).catch((error: unknown) => {
+    // Hosted servers may keep their identity to themselves.
+    if (failureType(error) !== 'StepFailed') throw error;
+    return { systemIdentifier: '', database: databaseOf(ends.productionUrl), serverVersion: '' };
+  });
   const version = await majorVersion(ends.production);
   const manifest: Manifest = {
     format: 1,

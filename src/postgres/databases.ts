@@ -1,6 +1,6 @@
 /** Databases as a whole: making one like another, emptying managed schemas, telling whose a scratch database is. */
 import type { Client } from 'pg';
-import { sentence } from '../errors';
+import { failureType, sentence } from '../errors';
 import { all, one, withClient } from './connect';
 import { dumpSchema } from './dump';
 import { identifier, literal } from './sql';
@@ -83,11 +83,10 @@ export async function prepareLike(
     );
   const notes: string[] = [];
   for (const entry of wanted) {
-    await target
-      .query(entry.sql)
-      .catch((error: unknown) =>
-        notes.push(`Left out on the shadow database: ${entry.type} ${entry.name}: ${sentence(error)}.`),
-      );
+    await target.query(entry.sql).catch((error: unknown) => {
+      if (failureType(error) !== 'StepFailed') throw error;
+      notes.push(`Left out on the shadow database: ${entry.type} ${entry.name}: ${sentence(error)}.`);
+    });
   }
   return notes;
 }
