@@ -7,7 +7,8 @@ module.exports = {
   maxWorkers: 2,
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
-  reporters: ['default', '<rootDir>/test/support/summary-reporter.js'],
+  reporters: ['<rootDir>/test/support/reporter.js'],
+  moduleNameMapper: { '^@temporalio/worker$': '<rootDir>/test/support/temporal-worker.ts' },
   transform: {
     '\\.ts$': [
       '@swc/jest',

@@ -3,19 +3,20 @@ import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils';
+import type { WorkerProcess } from '../lab/stage';
+import { openNamespace } from './support/namespace';
 import { testPostgres, type TestDatabase } from './support/environment';
 import {
   approve,
   ending,
   layOutMigration,
-  openNamespace,
   startRun,
   statusOf,
   type Migration,
   type PlanChange,
 } from './support/migration';
 import { makeTumikiTemplate } from './support/tumiki-template';
-import { startWorkerProcess, type WorkerProcess } from './support/worker-process';
+import { startWorkerProcess } from './support/worker-process';
 
 jest.setTimeout(240_000);
 

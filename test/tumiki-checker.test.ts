@@ -1,10 +1,10 @@
 /** The judge of Tumiki migrations is itself judged: it accepts a right migration and names every kind of wrong one. */
 import { Client } from 'pg';
 import { generateTumiki } from '../examples/tumiki/generate';
+import { createTumikiSchema } from '../lab/stage';
 import { createDatabase, type TestDatabase } from './support/environment';
 import { migrateTumikiByHand } from './support/tumiki-by-hand';
 import { checkTumikiMigration, hashDatabase } from '../lab/tumiki-checker';
-import { createTumikiSchema } from './support/tumiki-database';
 
 const databases: TestDatabase[] = [];
 const clients: Client[] = [];

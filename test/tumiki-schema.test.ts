@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { Client } from 'pg';
+import { type TumikiSide, createTumikiSchema, tumikiFolder } from '../lab/stage';
 import { createDatabase } from './support/environment';
-import { createTumikiSchema, tumikiFolder, type TumikiSide } from './support/tumiki-database';
 
 test.each<TumikiSide>(['before', 'after'])(
   'the %s schema equals its reference in every detail',
