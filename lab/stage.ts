@@ -73,7 +73,7 @@ export async function withDatabase<T>(url: string, work: (client: Client) => Pro
 }
 
 /** Runs one statement on a plain session. @returns its rows */
-export async function query<Row extends object>(
+export async function query<Row extends object = Record<string, unknown>>(
   url: string,
   sql: string,
   values?: unknown[],

@@ -38,7 +38,7 @@ module.exports = class Reporter {
       say(`The slowest: ${times.map(({ file, seconds }) => `${file} ${seconds.toFixed(1)} s`).join(', ')}`);
     }
     const seconds = Math.round((Date.now() - results.startTime) / 1_000);
-    say(`${this.times.length} files in ${Math.floor(seconds / 60)} min ${seconds % 60} s.`);
+    say(`Test files: ${this.times.length}, in ${Math.floor(seconds / 60)} min ${seconds % 60} s.`);
     // At exit, because Jest itself writes after its reporters.
     process.once('exit', () => writeSync(1, `${results.numPassedTests} passed, ${failed} failed\n`));
   }
