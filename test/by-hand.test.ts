@@ -6,7 +6,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { packageRoot } from '../tools/provide';
 import { definitionOf } from '../lab/database-state';
 import { tumikiFolder, withDatabase } from '../lab/stage';
-import { openNamespace } from './support/namespace';
+import { openNamespace, type TestNamespace } from './support/namespace';
 import { testPostgres, type TestDatabase } from './support/environment';
 import {
   approve,
@@ -20,7 +20,7 @@ import {
 import { makeTumikiTemplate } from './support/tumiki-template';
 
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 
 beforeAll(async () => {

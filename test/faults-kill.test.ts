@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { contentOf, leftovers } from '../lab/database-state';
 import { until, type WorkerProcess } from '../lab/stage';
-import { openNamespace } from './support/namespace';
+import { openNamespace, type TestNamespace } from './support/namespace';
 import type { TestDatabase } from './support/environment';
 import { shutGate } from './support/gate';
 import { layOutGated, makeGatedTemplate } from './support/gated-migration';
@@ -14,7 +14,7 @@ import { startWorkerProcess } from './support/worker-process';
 jest.setTimeout(240_000);
 
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 let workers: WorkerProcess[] = [];
 

@@ -3,7 +3,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { startPostgres, type PostgresServer } from '../tools/postgres';
 import { contentOf, leftovers } from '../lab/database-state';
 import { until } from '../lab/stage';
-import { openNamespace } from './support/namespace';
+import { openNamespace, type TestNamespace } from './support/namespace';
 import { type TestDatabase, onServer } from './support/environment';
 import { shutGate } from './support/gate';
 import { layOutGated, makeGatedTemplate } from './support/gated-migration';
@@ -22,7 +22,7 @@ let postgres: PostgresServer;
 jest.setTimeout(240_000);
 
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 
 beforeAll(async () => {

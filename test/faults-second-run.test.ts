@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parse, stringify } from 'yaml';
 import { contentOf } from '../lab/database-state';
 import { withDatabase } from '../lab/stage';
-import { openNamespace } from './support/namespace';
+import { openNamespace, type TestNamespace } from './support/namespace';
 import { type TestDatabase, onServer, testPostgres } from './support/environment';
 import {
   type Migration,
@@ -20,7 +20,7 @@ import { makeTumikiTemplate } from './support/tumiki-template';
 jest.setTimeout(240_000);
 
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 
 beforeAll(async () => {

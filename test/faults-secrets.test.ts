@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils';
 import type { WorkerProcess } from '../lab/stage';
-import { openNamespace } from './support/namespace';
+import { openNamespace, type TestNamespace } from './support/namespace';
 import { testPostgres, type TestDatabase } from './support/environment';
 import {
   approve,
@@ -22,7 +22,7 @@ jest.setTimeout(240_000);
 
 const wrongPassword = 'wr0ng-horse-battery';
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 let worker: WorkerProcess | undefined;
 

@@ -4,7 +4,7 @@ import { Client } from 'pg';
 import { STEPS } from '../src/contract';
 import { judgeMigrated } from '../lab/database-state';
 import { withDatabase } from '../lab/stage';
-import { openNamespace } from './support/namespace';
+import { openNamespace, type TestNamespace } from './support/namespace';
 import { makeTumikiTemplate } from './support/tumiki-template';
 import {
   approve,
@@ -18,7 +18,7 @@ import {
 import type { TestDatabase } from './support/environment';
 
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 
 beforeAll(async () => {

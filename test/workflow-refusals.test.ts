@@ -2,13 +2,13 @@
 import type { WorkflowFailedError } from '@temporalio/client';
 import { TASK_QUEUE } from '../src/contract';
 import { withDatabase } from '../lab/stage';
-import { openNamespace } from './support/namespace';
+import { openNamespace, type TestNamespace } from './support/namespace';
 import type { TestDatabase } from './support/environment';
 import { layOutMigration, statusOf, withWorker, type Migration } from './support/migration';
 import { makeTumikiTemplate } from './support/tumiki-template';
 
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 beforeAll(async () => {
   template = await makeTumikiTemplate(20);

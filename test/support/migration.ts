@@ -118,18 +118,18 @@ export async function withWorker<T>(
 ): Promise<T> {
   const settings = readSettings(migration.settingsFile);
   const connection = await NativeConnection.connect({ address: testTemporal().address });
-  const worker = await Worker.create({
-    connection,
-    namespace,
-    taskQueue: TASK_QUEUE,
-    workflowBundle: { codePath: workflowBundlePath() },
-    activities: createActivities(settings),
-    interceptors: { activity: [guardActivities(redactor(settings))] },
-    maxHeartbeatThrottleInterval: '1s',
-    defaultHeartbeatThrottleInterval: '1s',
-    shutdownGraceTime: '1s',
-  });
   try {
+    const worker = await Worker.create({
+      connection,
+      namespace,
+      taskQueue: TASK_QUEUE,
+      workflowBundle: { codePath: workflowBundlePath() },
+      activities: createActivities(settings),
+      interceptors: { activity: [guardActivities(redactor(settings))] },
+      maxHeartbeatThrottleInterval: '1s',
+      defaultHeartbeatThrottleInterval: '1s',
+      shutdownGraceTime: '1s',
+    });
     return await worker.runUntil(work());
   } finally {
     await connection.close();
