@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { BackupStatus, Outcome, Report, Status } from '../src/contract';
 import { refuseSecondRun } from '../cli/start';
+import { until } from '../lab/stage';
 import { runCommand } from './support/cli-terminal';
 import { type ScriptedRuns, createNamespace, openScriptedRuns } from './support/scripted-runs';
 
@@ -119,7 +120,7 @@ describe('start', () => {
     });
 
     const other = { ...runs.env, WAITS_TOO_URL: 'postgres://other:x@DB.example:5432/p?sslmode=require' };
-    const second = await until(
+    const second = await seen(
       () => runCommand(start('waits-too', '--yes', '--id', `other-${Date.now()}`), other),
       ({ exitCode }) => exitCode === 2,
     );
@@ -138,7 +139,7 @@ describe('status', () => {
 
   test('adds rows in flight to the bar of the step', async () => {
     const id = await runs.start({ statuses: [{ step: 'backup' }], activity: 'copyRows' });
-    const { stdout } = await until(
+    const { stdout } = await seen(
       () => runCommand(['status', id], runs.env),
       (result) => result.stdout.includes('500'),
     );
@@ -147,7 +148,7 @@ describe('status', () => {
 
   test('shows the attempt and why the last one failed', async () => {
     const id = await runs.start({ statuses: [{ step: 'backup' }], activity: 'failToConnect' });
-    const { stdout } = await until(
+    const { stdout } = await seen(
       () => runCommand(['status', id], runs.env),
       (result) => result.stdout.includes('attempt 4'),
     );
@@ -247,13 +248,11 @@ test('names the missing worker within 15 s and exits 1', async () => {
   expect(started.stderr).toContain('No worker polls offline-migration');
 });
 
-async function until<T>(look: () => Promise<T>, isThere: (seen: T) => boolean): Promise<T> {
-  const deadline = Date.now() + 20_000;
-  for (;;) {
-    const seen = await look();
-    if (isThere(seen) || Date.now() > deadline) return seen;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
+/** What is seen once it satisfies, or after 20 s. */
+async function seen<T>(look: () => Promise<T>, isThere: (seen: T) => boolean): Promise<T> {
+  let last = await look();
+  await until(async () => isThere(last) || isThere((last = await look())), 20_000);
+  return last;
 }
 
 function writeSettings(): string {

@@ -2,20 +2,20 @@
 import { existsSync } from 'node:fs';
 import type { WorkflowHandle } from '@temporalio/client';
 import { Client } from 'pg';
+import { contentOf, leftovers as leftBehind } from '../lab/database-state';
+import { until, withDatabase } from '../lab/stage';
+import { openNamespace } from './support/namespace';
 import type { TestDatabase } from './support/environment';
-import { contentOf, leftBehind, problemsOf } from './support/gated-migration';
 import {
+  type Migration,
+  type PlanChange,
   approve,
   ending,
   layOutMigration,
-  openNamespace,
+  problemsOf,
   startRun,
-  until,
   untilStatus,
-  withDatabase,
   withWorker,
-  type Migration,
-  type PlanChange,
 } from './support/migration';
 import { makeTumikiTemplate } from './support/tumiki-template';
 

@@ -21,17 +21,11 @@ import { applyDdl } from '../src/postgres/ddl';
 import { dumpSchema, dumpSql } from '../src/postgres/dump';
 import { majorVersion } from '../src/postgres/versions';
 import { findPlan, readSettings, type Plan } from '../src/settings/read';
-import { stateOf } from './support/database-state';
 import { createDatabase, testPostgres, type TestDatabase } from './support/environment';
-import {
-  approve,
-  layOutMigration,
-  until,
-  untilStatus,
-  withDatabase,
-  type Migration,
-} from './support/migration';
+import { approve, layOutMigration, untilStatus, type Migration } from './support/migration';
 import { expectRolledBack, openScene, runToEnd, type Scene } from './support/way-back';
+import { stateOf } from '../lab/database-state';
+import { until, withDatabase } from '../lab/stage';
 
 jest.setTimeout(120_000);
 

@@ -5,16 +5,9 @@ import { Client } from 'pg';
 import { groupsInFlight } from '../src/engine/room';
 import { withClient } from '../src/postgres/connect';
 import { createDatabase, testPostgres, type TestDatabase } from './support/environment';
-import {
-  approve,
-  ending,
-  layOutMigration,
-  openNamespace,
-  startRun,
-  withDatabase,
-  withWorker,
-  type Migration,
-} from './support/migration';
+import { approve, ending, layOutMigration, startRun, withWorker, type Migration } from './support/migration';
+import { openNamespace } from './support/namespace';
+import { withDatabase } from '../lab/stage';
 
 const tableCount = 160;
 const ddl = Array.from(

@@ -2,7 +2,7 @@
 import { Client, Connection, type WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
 import { testTemporal } from './support/environment';
-import { approve, statusOf, until, untilStatus } from './support/migration';
+import { approve, statusOf, untilStatus } from './support/migration';
 import {
   failWhenCancelled,
   failure,
@@ -11,6 +11,7 @@ import {
   withStubbedRun,
   type Stubs,
 } from './support/stubbed-run';
+import { until } from '../lab/stage';
 
 jest.setTimeout(120_000);
 

@@ -1,7 +1,7 @@
 /** The order of the way back after every step's failure, and that it stops at the first thing that fails. */
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { WorkflowFailedError, WorkflowHandle } from '@temporalio/client';
-import { approve, ending, statusOf, until, untilStatus } from './support/migration';
+import { approve, ending, statusOf, untilStatus } from './support/migration';
 import {
   failWhenCancelled,
   failure,
@@ -11,6 +11,7 @@ import {
   withStubbedRun,
   type Stubs,
 } from './support/stubbed-run';
+import { until } from '../lab/stage';
 
 let environment: TestWorkflowEnvironment;
 beforeAll(async () => {

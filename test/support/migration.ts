@@ -1,25 +1,23 @@
 /** A whole plan for tests: a Tumiki database, settings, a page, deploy commands, and a worker in this process. */
-import { createServer, type Server } from 'node:http';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import type { AddressInfo } from 'node:net';
-import { Client as TemporalClient, Connection, type WorkflowHandle } from '@temporalio/client';
-import { msToTs } from '@temporalio/common/lib/time';
+import type { Client as TemporalClient, WorkflowHandle } from '@temporalio/client';
 import { NativeConnection, type Worker } from '@temporalio/worker';
-import { Client } from 'pg';
-import { stringify } from 'yaml';
+import { parse, stringify } from 'yaml';
 import { createWorkers } from '../../cli/temporal-worker';
+import { judgeMigrated } from '../../lab/database-state';
+import { healthCheck, planUrls, startPage, tumikiPlan, until, writeSettings } from '../../lab/stage';
 import { TASK_QUEUE, type MigrationInput, type Status } from '../../src/contract';
 import { readSettings } from '../../src/settings/read';
 import {
   createDatabase,
+  onServer,
   testPostgres,
   testTemporal,
   workflowBundlePath,
   type TestDatabase,
 } from './environment';
-import { tumikiFolder } from './tumiki-database';
 
 export interface Migration {
   folder: string;
@@ -45,21 +43,11 @@ export async function layOutMigration(
 ): Promise<Migration> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-plan-'));
   const production = await createDatabase('prod', template);
-  const urls = {
-    production: production.url,
-    backup: testPostgres().url(`${production.name}_backup`),
-    shadow: testPostgres().url(`${production.name}_shadow`),
-  };
+  const { urls } = planUrls(testPostgres().url, production.name);
   const flagFile = path.join(folder, 'run', 'maintenance.on');
   mkdirSync(path.dirname(flagFile));
   const logFile = path.join(folder, 'commands.log');
-  const health = { status: 200 };
-  const page = createServer((request, response) => {
-    const on = existsSync(flagFile);
-    response.statusCode = request.url === '/health' ? health.status : on ? 503 : 200;
-    response.end(on ? 'maintenance' : 'hello');
-  });
-  const port = await listen(page);
+  const page = await startPage(flagFile);
   const say = (text: string) => [
     'node',
     '-e',
@@ -68,31 +56,22 @@ export async function layOutMigration(
   const suffix = production.name.toUpperCase();
   const names = { production: `URL_${suffix}`, backup: `BACKUP_${suffix}`, shadow: `SHADOW_${suffix}` };
   const plan: Record<string, unknown> = {
-    databases: {
-      production: { urlEnv: names.production },
-      backup: { urlEnv: names.backup, create: true },
-      shadow: { urlEnv: names.shadow, create: true },
-    },
-    checklist: ['Window announced'],
-    maintenance: {
-      kind: 'nginx',
+    ...tumikiPlan({
       flagFile: './run/maintenance.on',
-      probe: { url: `http://127.0.0.1:${port}/`, within: '3s' },
-    },
+      pageUrl: page.url,
+      within: '3s',
+      variables: names,
+    }),
+    checklist: ['Window announced'],
     approval: { timeout: '10m' },
-    schema: { kind: 'sql', dir: path.join(tumikiFolder, 'schema', 'after') },
-    mapping: path.join(tumikiFolder, 'mapping.yaml'),
     deploy: [
       { name: 'manager', run: say('manager new'), rollback: say('manager old') },
       { name: 'proxy', run: say('proxy new'), rollback: say('proxy old') },
     ],
-    smoke: [{ name: 'API answers', kind: 'http', url: `http://127.0.0.1:${port}/health`, within: '1s' }],
-    monitor: { for: '1s', every: '1s' },
-    retireBackup: { after: 'never' },
+    smoke: [healthCheck(`${page.url}health`, '1s')],
   };
   change(plan);
-  const settingsFile = path.join(folder, 'kirikae.yaml');
-  writeFileSync(settingsFile, stringify({ plans: { tumiki: plan } }));
+  const settingsFile = writeSettings(folder, { tumiki: plan });
   const env = {
     [names.production]: urls.production,
     [names.backup]: urls.backup,
@@ -106,11 +85,11 @@ export async function layOutMigration(
     urls,
     flagFile,
     log: () => (existsSync(logFile) ? readFileSync(logFile, 'utf8').trim().split('\n').filter(Boolean) : []),
-    health,
-    pageUrl: `http://127.0.0.1:${port}/`,
+    health: page.health,
+    pageUrl: page.url,
     env,
     drop: async () => {
-      await new Promise((resolve) => page.close(resolve));
+      await page.stop();
       await production.drop();
       for (const suffixName of ['_backup', '_shadow', '_abandoned']) {
         await onServer(`drop database if exists "${production.name}${suffixName}" with (force)`);
@@ -120,51 +99,13 @@ export async function layOutMigration(
   };
 }
 
-async function listen(server: Server): Promise<number> {
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return (server.address() as AddressInfo).port;
-}
-
-async function onServer(sql: string): Promise<void> {
-  await withDatabase(testPostgres().url('postgres'), (client) => client.query(sql));
-}
-
-/** Runs `work` on a plain session, as another program would. */
-export async function withDatabase<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return await work(client);
-  } finally {
-    await client.end();
-  }
-}
-
-/** A Temporal namespace of the suite's own and a client for it, so that suites beside each other don't share a queue. */
-export async function openNamespace(name: string): Promise<{
-  client: TemporalClient;
-  connection: Connection;
-  namespace: string;
-  close: () => Promise<void>;
-}> {
-  const { address } = testTemporal();
-  const connection = await Connection.connect({ address });
-  const namespace = `${name}-${process.pid}-${Date.now().toString(36)}`;
-  await connection.workflowService.registerNamespace({
-    namespace,
-    workflowExecutionRetentionPeriod: msToTs('1 day'),
-  });
-  const client = new TemporalClient({ connection, namespace });
-  await until(async () => {
-    try {
-      await client.workflow.count();
-      return true;
-    } catch {
-      return false;
-    }
-  });
-  return { client, connection, namespace, close: () => connection.close() };
+/** Changes the plan in a migration's settings file. */
+export function changePlan({ settingsFile }: Migration, change: PlanChange): void {
+  const settings = parse(readFileSync(settingsFile, 'utf8')) as {
+    plans: { tumiki: Record<string, unknown> };
+  };
+  change(settings.plans.tumiki);
+  writeFileSync(settingsFile, stringify(settings));
 }
 
 /** Runs workers while `work` runs; one that fails ends the wait. */
@@ -262,7 +203,7 @@ export async function ending(handle: WorkflowHandle): Promise<Status> {
   return statusOf(handle);
 }
 
-/** Waits for a condition; a test's time limit ends a wait in vain. */
-export async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 100));
+/** What is wrong with a migrated production, against the backup that was kept; empty when all is well. */
+export async function problemsOf(migration: Migration): Promise<string[]> {
+  return (await judgeMigrated(migration)).problems;
 }

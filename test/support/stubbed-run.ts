@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { Context } from '@temporalio/activity';
 import { ApplicationFailure, type WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import { DefaultLogger, Runtime, Worker, makeTelemetryFilterString } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import type { Activities, PlanOutline } from '../../activities';
 import { copyQueueOf, WORKFLOW_TYPE, type MigrationInput, type Report } from '../../src/contract';
 import { runUntil } from './migration';
@@ -22,11 +22,6 @@ export interface Stubs {
 
 /** The time-skipping server of a suite. */
 export function openTimeSkipping(): Promise<TestWorkflowEnvironment> {
-  // Failures belong to these runs; the worker's warnings about them say nothing.
-  Runtime.install({
-    logger: new DefaultLogger('ERROR'),
-    telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
-  });
   return TestWorkflowEnvironment.createTimeSkipping({
     server: { executable: { type: 'existing-path', path: timeSkippingServerPath() } },
   });
