@@ -1,3 +1,4 @@
+/** The backup database: built from production's definition, its parts planned for the copy engine. */
 import type { Client } from 'pg';
 import { planParts, type CopyJob, type PartPlan } from '../engine/parts';
 import { readStoredTables, type StoredTable } from '../engine/tables';
