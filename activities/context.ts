@@ -7,6 +7,7 @@ import type { Ends } from '../src/backup/manifest';
 import { KirikaeError, UsageError } from '../src/errors';
 import type { RunIdentity } from '../src/ledger/claim';
 import { APPLICATION, connect, disconnect } from '../src/postgres/connect';
+import { mustEndSessions } from '../src/postgres/sessions';
 import { databaseOf, otherDatabase } from '../src/postgres/url';
 import { findPlan, missingVariables, type Plan, type Settings } from '../src/settings/read';
 
@@ -107,11 +108,10 @@ export class ActivityRun {
     const client = await connect(url, `${this.label} ${role} ${Context.current().info.attempt}`);
     if (Context.current().info.attempt === 1) return client;
     try {
-      await client.query(
-        `select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and application_name like $1 and application_name <> current_setting('application_name')`,
-        [`${APPLICATION} ${this.label} %`],
-      );
+      await mustEndSessions(client, {
+        where: `datname = current_database() and application_name like $1 and application_name <> current_setting('application_name')`,
+        values: [`${APPLICATION} ${this.label} %`],
+      });
       return client;
     } catch (error) {
       await disconnect(client);

@@ -6,6 +6,7 @@ import { lastAttempt } from '../src/ledger/checkpoints';
 import { ownClaim, readClaim, setMark, takeOverClaim, type Claim } from '../src/ledger/claim';
 import { writtenSince } from '../src/ledger/late-writes';
 import { APPLICATION, withClient } from '../src/postgres/connect';
+import { mustEndSessions } from '../src/postgres/sessions';
 import { databaseOf, otherDatabase } from '../src/postgres/url';
 import { beginRestore, finishRestore } from '../src/restore/copy-back';
 import { endSwaps, swapInClone } from '../src/restore/swap-clone';
@@ -162,11 +163,10 @@ async function takeOver(run: ActivityRun): Promise<Marks> {
     const before = await readClaim(production);
     const claim = await takeOverClaim(production, run.identity);
     if (claim && before && before.runId !== run.identity.runId) {
-      await production.query(
-        `select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and application_name like $1 and application_name not like $2`,
-        [run.workflowSessions, `${APPLICATION} ${run.label} %`],
-      );
+      await mustEndSessions(production, {
+        where: 'datname = current_database() and application_name like $1 and application_name not like $2',
+        values: [run.workflowSessions, `${APPLICATION} ${run.label} %`],
+      });
     }
     return marksOf(claim);
   });

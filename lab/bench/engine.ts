@@ -2,7 +2,7 @@
 import type { Client } from 'pg';
 import { lanes } from '../../activities/context';
 import { beginBackup, openBackupDatabase } from '../../src/backup/build';
-import { readBackup } from '../../src/backup/manifest';
+import { sealedManifest } from '../../src/backup/manifest';
 import { adoptClone, cloneDatabase } from '../../src/backup/clone';
 import { dropDatabase } from '../../src/postgres/databases';
 import { copyGroup } from '../../src/engine/copy';
@@ -100,8 +100,7 @@ export async function resetAndDeploy(bench: Bench): Promise<number> {
   return seconds(() =>
     ends(bench, (production) =>
       withClient(urls.backup, 'bench', async (backup) => {
-        const { manifest } = await readBackup(backup);
-        if (!manifest) throw new Error('The backup is not sealed.');
+        const manifest = await sealedManifest(backup);
         await resetProduction({
           production,
           backup,
@@ -127,8 +126,7 @@ export async function migrate(bench: Bench): Promise<{ migrate: number; verify: 
   return ends(bench, (production) =>
     withClient(urls.backup, 'bench', async (backup) => {
       const migration = { plan, production, backup, run: identity };
-      const { manifest } = await readBackup(backup);
-      if (!manifest) throw new Error('The backup is not sealed.');
+      const manifest = await sealedManifest(backup);
       const migrated = await seconds(async () => {
         const { groups } = await beginMigrate(migration);
         await copyAll(bench, MIGRATE_PHASE, groups);

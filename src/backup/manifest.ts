@@ -7,6 +7,7 @@ import type { SequenceState } from '../engine/tables';
 import { KirikaeError } from '../errors';
 import type { RunIdentity } from '../ledger/claim';
 import { describeScratch, emptyScratch } from '../ledger/scratch';
+import { backupDdl } from '../ledger/tables';
 import { all, one } from '../postgres/connect';
 import { dropDatabase } from '../postgres/databases';
 import type { TableName } from '../postgres/sql';
@@ -64,14 +65,7 @@ export async function markBackup(ends: Ends, run: RunIdentity, created: boolean,
       `The backup database ${placeOf(ends.backupUrl)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database, or remove this one: ${dropCommand(ends.backupUrl)}`,
     );
   }
-  await ends.backup.query(`set client_min_messages = warning;
-    create schema if not exists kirikae;
-    create table if not exists kirikae.backup (
-      singleton boolean primary key default true check (singleton), namespace text not null, workflow_id text not null,
-      chain text not null, plan text not null, created_database boolean not null, started_at timestamptz not null default now(),
-      ddl_pre text, ddl_post text, ddl_post_plain text, manifest text, manifest_hash text, sealed_at timestamptz);
-    create table if not exists kirikae.stage (
-      phase text, attempt integer, name text, done_at timestamptz not null default now(), primary key (phase, attempt, name))`);
+  await ends.backup.query(`set client_min_messages = warning;${backupDdl}`);
   await ends.backup.query(
     `insert into kirikae.backup (namespace, workflow_id, chain, plan, created_database) values ($1, $2, $3, $4, $5) on conflict do nothing`,
     [run.namespace, run.workflowId, run.chain, run.plan, created],

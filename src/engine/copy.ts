@@ -1,10 +1,12 @@
 /** Streams the parts of one group from source to target; each part and its checkpoint commit together. */
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { KirikaeError } from '../errors';
 import { all, connect, destroy, disconnect, inTransaction, one } from '../postgres/connect';
+import { mustEndSessions } from '../postgres/sessions';
 import { identifiers } from '../postgres/sql';
 import type { Phase } from './parts';
 import { beginReading } from './snapshot';
@@ -93,20 +95,19 @@ async function takeGroup(target: Client, task: CopyGroup): Promise<void> {
       [key],
     );
     if (taken) return;
-    await target.query(
-      `select pg_terminate_backend(pid) from pg_locks
-       where locktype = 'advisory' and granted and pid <> pg_backend_pid()
+    await mustEndSessions(target, {
+      where: `pid in (select l.pid from pg_locks l where locktype = 'advisory' and granted
          and database = (select oid from pg_database where datname = current_database())
-         and (classid::bigint << 32 | objid::bigint) = hashtextextended($1, 0) and objsubid = 1`,
-      [key],
-    );
+         and (classid::bigint << 32 | objid::bigint) = hashtextextended($1, 0) and objsubid = 1)`,
+      values: [key],
+    });
     if (Date.now() > deadline) {
       throw new KirikaeError(
         'Outage',
         `The session of an earlier attempt (${key}) does not end; trying again.`,
       );
     }
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await wait(100, undefined, { signal: task.signal });
   }
 }
 

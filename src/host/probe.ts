@@ -1,4 +1,5 @@
 /** Asking an address from outside: once, or until it shows what is expected. */
+import { setTimeout as wait } from 'node:timers/promises';
 import { sentence, KirikaeError } from '../errors';
 import type { Plan } from '../settings/read';
 import { milliseconds } from '../settings/schema';
@@ -14,7 +15,7 @@ export async function repeatUntil(
     signal?.throwIfAborted();
     const complaint = await attempt();
     if (complaint === null || Date.now() >= deadline) return complaint;
-    await new Promise((resolve) => setTimeout(resolve, Math.min(250, Math.max(1, deadline - Date.now()))));
+    await wait(Math.min(250, Math.max(1, deadline - Date.now())), undefined, { signal });
   }
 }
 

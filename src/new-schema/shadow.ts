@@ -2,6 +2,7 @@
 import type { Client } from 'pg';
 import { KirikaeError } from '../errors';
 import { describeScratch, emptyScratch } from '../ledger/scratch';
+import { shadowDdl } from '../ledger/tables';
 import { all, one, withClient } from '../postgres/connect';
 import { createDatabase, dropDatabase, databaseExists, prepareLike } from '../postgres/databases';
 import { dropCommand, placeOf } from '../postgres/url';
@@ -24,8 +25,7 @@ export async function prepareShadow(
       throw new KirikaeError('StepFailed', foreignShadow(urls.shadow, found.objects));
     const before = await shadowCreated(shadow);
     await emptyScratch(shadow, schemas);
-    await shadow.query(`set client_min_messages = warning; create schema kirikae;
-      create table kirikae.shadow (owner text not null, created_database boolean not null)`);
+    await shadow.query(`set client_min_messages = warning;${shadowDdl}`);
     await shadow.query('insert into kirikae.shadow values ($1, $2)', [owner, created || before]);
     return prepareLike(shadow, { client: production, url: urls.production }, schemas, true);
   });

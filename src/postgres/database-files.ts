@@ -1,7 +1,9 @@
 /** Databases of one server as a whole, while nobody is in them: copied by their files, renamed. */
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { KirikaeError, codeOf } from '../errors';
-import { all, connect, disconnect, one } from './connect';
+import { connect, disconnect, one } from './connect';
+import { endSessions, endUntilGone, mustEndSessions } from './sessions';
 import { identifier } from './sql';
 import { otherDatabase } from './url';
 import { majorVersion } from './versions';
@@ -36,18 +38,11 @@ export async function withCaretakers<T>(
 
 /** Ends what workers that were killed or frozen left running. @param pattern LIKE pattern of their application_name */
 export async function endPredecessors(client: Client, pattern: string): Promise<void> {
-  const deadline = Date.now() + patienceMs;
-  for (;;) {
-    const others = await all(
-      client,
-      `select pg_terminate_backend(pid) from pg_stat_activity where application_name like $1 and pid <> pg_backend_pid()`,
-      [pattern],
-    );
-    if (others.length === 0) return;
-    if (Date.now() > deadline)
-      throw new KirikaeError('Outage', 'Sessions of an earlier attempt do not end; trying again.');
-    await pause(100);
-  }
+  const which = { where: 'application_name like $1', values: [pattern] };
+  const { found, refused } = await endUntilGone(client, which, patienceMs);
+  for (const { error } of refused) throw error;
+  if (found.length > 0)
+    throw new KirikaeError('Outage', 'Sessions of an earlier attempt do not end; trying again.');
 }
 
 /**
@@ -78,6 +73,11 @@ export async function whileEmpty(
   act: () => Promise<unknown>,
 ): Promise<string[] | null> {
   const { pid } = await one<{ pid: number }>(owner, 'select pg_backend_pid() as pid');
+  // Autovacuum makes way by itself.
+  const inside = {
+    where: `datname = any($1) and backend_type is distinct from 'autovacuum worker'`,
+    values: [databases],
+  };
   const deadline = Date.now() + patienceMs;
   for (;;) {
     signal.throwIfAborted();
@@ -91,12 +91,13 @@ export async function whileEmpty(
     let stubborn: string[] = [];
     while (!over) {
       if (signal.aborted) {
-        await ender.query('select pg_terminate_backend($1)', [pid]);
+        await mustEndSessions(ender, { where: 'pid = $1', values: [pid] });
         await acted;
         break;
       }
-      stubborn = await endSessions(ender, databases);
-      await Promise.race([acted, pause(100)]);
+      const { refused } = await endSessions(ender, inside);
+      stubborn = refused.map(({ who }) => who);
+      await Promise.race([acted, wait(100)]);
     }
     signal.throwIfAborted();
     const { error } = await acted;
@@ -104,26 +105,4 @@ export async function whileEmpty(
     if (codeOf(error) !== '55006') throw error as Error;
     if (Date.now() > deadline) return stubborn;
   }
-}
-
-// Everybody who is in the databases; autovacuum makes way by itself. @returns who could not be ended
-async function endSessions(ender: Client, databases: readonly string[]): Promise<string[]> {
-  const found = await all<{ pid: number; who: string }>(
-    ender,
-    `select pid, format('pid %s of %s (%s)', pid, usename, coalesce(nullif(application_name, ''), 'unnamed')) as who
-     from pg_stat_activity where datname = any($1) and backend_type is distinct from 'autovacuum worker'`,
-    [databases],
-  );
-  const stubborn: string[] = [];
-  for (const { pid, who } of found) {
-    await ender.query('select pg_terminate_backend($1)', [pid]).catch((error: unknown) => {
-      if (codeOf(error) !== '42501') throw error;
-      stubborn.push(who);
-    });
-  }
-  return stubborn;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

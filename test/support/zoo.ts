@@ -4,7 +4,7 @@ import path from 'node:path';
 import { escapeIdentifier, type Client } from 'pg';
 import { packageRoot } from '../../tools/provide';
 import { beginBackup, openBackupDatabase } from '../../src/backup/build';
-import { readBackup, type Ends } from '../../src/backup/manifest';
+import { sealedManifest, type Ends } from '../../src/backup/manifest';
 import { copyGroup } from '../../src/engine/copy';
 import type { PartPlan, Phase } from '../../src/engine/parts';
 import { prepareLike } from '../../src/postgres/databases';
@@ -160,8 +160,7 @@ export class ZooRun {
 
   async reset(): Promise<void> {
     await this.onBoth(async (production, backup) => {
-      const { manifest } = await readBackup(backup);
-      if (!manifest) throw new Error('The backup is not sealed.');
+      const manifest = await sealedManifest(backup);
       await resetProduction({
         ...this.ends(production, backup),
         mode: 'drop',
@@ -184,8 +183,7 @@ export class ZooRun {
   /** The mapping `{}` into the schema that the folder's SQL deploys, compared with a shadow that it deployed to as well. */
   async migrate(plan: Plan, shadowUrl: string): Promise<void> {
     await this.onBoth(async (production, backup) => {
-      const { manifest } = await readBackup(backup);
-      if (!manifest) throw new Error('The backup is not sealed.');
+      const manifest = await sealedManifest(backup);
       const migration = { plan, production, backup, run: zooRun };
       await this.copy(await beginMigrate(migration), MIGRATE_PHASE);
       const urls = { production: this.url, backup: this.backupUrl, shadow: shadowUrl };
