@@ -69,13 +69,13 @@ test('names the rows of the new tables that are not what the mapping gives, and 
     return withClient(migration.urls.production, 'test', (production) =>
       withClient(migration.urls.backup, 'test', async (backup) => {
         const manifest = await sealedManifest(backup);
-        const run = { namespace: '', workflowId: '', chain: '', runId: '', plan: 'tumiki' };
-        const signal = new AbortController().signal;
-        return verifyMigration({ plan, production, backup, run }, manifest, migration.urls, {
-          lanes: 2,
-          signal,
-          onTable: () => undefined,
-        });
+        const databases = {
+          production: { title: 'production', url: migration.urls.production, client: production },
+          backup: { title: 'the backup', url: migration.urls.backup, client: backup },
+          shadow: { title: 'the shadow', url: migration.urls.shadow },
+        };
+        const { signal } = new AbortController();
+        return verifyMigration(databases, { plan, manifest }, { label: 'test', lanes: 2, signal });
       }),
     );
   }

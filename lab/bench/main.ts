@@ -93,8 +93,8 @@ async function layOut(postgres: PostgresServer, folder: string, database: string
   await withClient(urls.production, 'bench', async (production) => {
     await createDatabase(urls.shadow, production, 'bench');
     await withClient(urls.shadow, 'bench', async (shadow) => {
-      await prepareLike(shadow, { client: production, url: urls.production }, ['public'], false);
-      await runSchemaStep(bench.plan, urls.shadow, shadow, 'bench');
+      await prepareLike(shadow, production, ['public']);
+      await runSchemaStep({ url: urls.shadow, client: shadow }, bench.plan, { key: 'bench' });
     });
   });
   return bench;

@@ -2,38 +2,33 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { KirikaeError, codeOf } from '../errors';
-import { connect, disconnect, one } from './connect';
+import { one, withClient } from './connect';
+import type { Pair, Place } from './endpoint';
 import { endSessions, endUntilGone, mustEndSessions } from './sessions';
 import { identifier } from './sql';
 import { otherDatabase } from './url';
 import { majorVersion } from './versions';
 
-/** Sessions in the database `postgres`: one that may create and rename databases, one that ends who is in them. */
-export interface Caretakers {
+/** Sessions in the database `postgres`: the owner creates and renames databases, the signaller ends who is in them. */
+export interface ServerSessions {
   owner: Client;
-  ender: Client;
+  signaller: Client;
 }
 
 // How long sessions that come back are ended again before giving up.
 const patienceMs = 60_000;
 
-/** Opens the caretakers for `work` and ends them in every case: the backup's user creates, production's ends sessions. */
-export async function withCaretakers<T>(
-  ends: { productionUrl: string; backupUrl: string; label: string },
-  what: string,
-  work: (caretakers: Caretakers) => Promise<T>,
+/** Opens both sessions for `work` and ends them in every case: the backup's user creates, production's ends sessions. */
+export async function withServer<T>(
+  { production, backup }: Pair<Place>,
+  label: string,
+  work: (server: ServerSessions) => Promise<T>,
 ): Promise<T> {
-  const owner = await connect(otherDatabase(ends.backupUrl, 'postgres'), `${ends.label} ${what}`);
-  try {
-    const ender = await connect(otherDatabase(ends.productionUrl, 'postgres'), `${ends.label} ender`);
-    try {
-      return await work({ owner, ender });
-    } finally {
-      await disconnect(ender);
-    }
-  } finally {
-    await disconnect(owner);
-  }
+  return withClient(otherDatabase(backup.url, 'postgres'), label, (owner) =>
+    withClient(otherDatabase(production.url, 'postgres'), `${label} signaller`, (signaller) =>
+      work({ owner, signaller }),
+    ),
+  );
 }
 
 /** Ends what workers that were killed or frozen left running. @param pattern LIKE pattern of their application_name */
@@ -47,29 +42,28 @@ export async function endPredecessors(client: Client, pattern: string): Promise<
 
 /**
  * Creates database `to` from the files of `from`. CREATE DATABASE itself lets nobody into its template from its start to its
- * end (newcomers wait at the door), so that nothing has to be put back after a crash; who is in when it starts is ended.
+ * end (who connects waits), so that nothing has to be put back after a crash; who is in when it starts is ended.
  * @returns null, or who could not be ended
  */
 export async function copyFiles(
-  { owner, ender }: Caretakers,
-  from: string,
-  to: string,
+  server: ServerSessions,
+  { from, to }: { from: string; to: string },
   signal: AbortSignal,
 ): Promise<string[] | null> {
+  const { owner } = server;
   const strategy = (await majorVersion(owner)) >= 15 ? ' strategy file_copy' : '';
   const sql = `create database ${identifier(to)} template ${identifier(from)}${strategy}`;
-  return whileEmpty({ owner, ender }, [from], signal, () => owner.query(sql));
+  return whileEmpty(server, { databases: [from], signal }, () => owner.query(sql));
 }
 
 /**
  * Lets the owner act on databases that must be without sessions, which are ended until it gets through.
- * @param act waits up to five seconds by itself for sessions to end (PostgreSQL's own patience), repeated for a minute
+ * @param act waits up to five seconds by itself for sessions to end (as PostgreSQL does), repeated for a minute
  * @returns null when it is done, else who could not be ended
  */
 export async function whileEmpty(
-  { owner, ender }: Caretakers,
-  databases: readonly string[],
-  signal: AbortSignal,
+  { owner, signaller }: ServerSessions,
+  { databases, signal }: { databases: readonly string[]; signal: AbortSignal },
   act: () => Promise<unknown>,
 ): Promise<string[] | null> {
   const { pid } = await one<{ pid: number }>(owner, 'select pg_backend_pid() as pid');
@@ -88,21 +82,21 @@ export async function whileEmpty(
         (error: unknown) => ({ error }),
       )
       .finally(() => (over = true));
-    let stubborn: string[] = [];
+    let remaining: string[] = [];
     while (!over) {
       if (signal.aborted) {
-        await mustEndSessions(ender, { where: 'pid = $1', values: [pid] });
+        await mustEndSessions(signaller, { where: 'pid = $1', values: [pid] });
         await acted;
         break;
       }
-      const { refused } = await endSessions(ender, inside);
-      stubborn = refused.map(({ who }) => who);
+      const { refused } = await endSessions(signaller, inside);
+      remaining = refused.map(({ who }) => who);
       await Promise.race([acted, wait(100)]);
     }
     signal.throwIfAborted();
     const { error } = await acted;
     if (error === null) return null;
     if (codeOf(error) !== '55006') throw error as Error;
-    if (Date.now() > deadline) return stubborn;
+    if (Date.now() > deadline) return remaining;
   }
 }

@@ -13,7 +13,7 @@ import { identifier, literal } from '../postgres/sql';
  */
 export async function raiseFence(client: Client, claim: Claim): Promise<void> {
   const before = claim.fenceOn ? claim.fenceBefore : await databaseSetting(client);
-  await noteFence(client, true, before);
+  await noteFence(client, { on: true, before });
   await client.query(`alter database ${await databaseName(client)} set default_transaction_read_only = on`);
   await endOtherSessions(client);
 }
@@ -34,7 +34,7 @@ export async function liftFence(client: Client, claim: Claim): Promise<void> {
   await endOtherSessions(client).catch((error: unknown) => {
     if (failureType(error) !== 'StepFailed') throw error;
   });
-  await noteFence(client, false, null);
+  await noteFence(client, { on: false, before: null });
 }
 
 /**
