@@ -6,7 +6,7 @@ import type { Heartbeat, StepName } from '../src/contract';
 import { failureType, codeOf, sentence } from '../src/errors';
 
 /** Turns an error into the ApplicationFailure that Temporal records; only an `Outage` is retried. */
-export function toFailure(error: unknown, redact: (text: string) => string): ApplicationFailure {
+function toFailure(error: unknown, redact: (text: string) => string): ApplicationFailure {
   const type = failureType(error);
   const code = codeOf(error);
   const hint = type === 'StepFailed' && code && /^[0-9A-Z]{5}$/.test(code) ? ` (SQLSTATE ${code})` : '';

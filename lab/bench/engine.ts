@@ -20,7 +20,7 @@ import type { Plan } from '../../src/settings/read';
 import { verifyMigration } from '../../src/migrate/verify';
 import { analyzeBackup, indexBackup, sealBackup } from '../../src/backup/seal';
 
-export interface Urls {
+interface Urls {
   production: string;
   backup: string;
   shadow: string;

@@ -40,7 +40,7 @@ export async function compilePlan(plan: Plan, source: Client, target: Client): P
   });
 }
 
-/** As `compilePlan`, for a run under way, where nothing may be unexplained any more. */
+/** Compiles the mapping of a run under way. @throws KirikaeError when it leaves anything unexplained */
 export async function compileForRun(
   plan: Plan,
   backup: Client,

@@ -63,7 +63,7 @@ export interface SessionLanes<T> extends Lanes<T> {
   prepare: (client: Client) => Promise<void>;
 }
 
-/** As `inLanes`, with a session for each lane. */
+/** Works off items in their order, with a session for each lane; the first failure stops the taking of further items. */
 export async function inSessions<T>(
   items: readonly T[],
   { url, label, prepare, ...lanes }: SessionLanes<T>,

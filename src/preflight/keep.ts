@@ -1,10 +1,10 @@
-/** Preflight of `reset.mode: keep`: what can't be moved out of the managed schemas and home again. */
+/** Preflight of `reset.mode: keep`: what can't be moved out of the managed schemas and back again. */
 import type { Client } from 'pg';
 import { all } from '../postgres/connect';
 import { notExtensions } from '../postgres/extensions';
 import { keptName } from '../reset/set-aside';
 
-/** Sentences for everything that would stop the old objects from being set aside or coming home. */
+/** Sentences for everything that would stop the old objects from being set aside or moved back. */
 export async function findUnmovable(production: Client, schemas: readonly string[]): Promise<string[]> {
   const rows = await all<{ finding: string }>(
     production,

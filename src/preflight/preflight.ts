@@ -23,8 +23,6 @@ import { findOversizedRows } from './oversized';
 import { findLockShortage, findMissingPrivileges } from './privileges';
 import type { PreflightResult } from './result';
 
-export { checkHost };
-
 /** What the database part of preflight leaves for the parts that follow. */
 export interface DatabaseFindings {
   findings: string[];

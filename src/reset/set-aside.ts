@@ -1,4 +1,4 @@
-/** `reset.mode: keep`: the old objects wait in schemas of their own, and come home in one transaction. */
+/** `reset.mode: keep`: the old objects wait in schemas of their own, and are moved back in one transaction. */
 import type { Client } from 'pg';
 import { KirikaeError } from '../errors';
 import { keptDdl } from '../ledger/tables';
@@ -47,7 +47,7 @@ export async function setAside(client: Client, schemas: readonly string[]): Prom
 }
 
 /** Drops what stands in the managed schemas now and moves the old objects back. Runs in the caller's transaction. */
-export async function bringHome(client: Client, schemas: readonly string[]): Promise<void> {
+export async function moveBack(client: Client, schemas: readonly string[]): Promise<void> {
   await emptySchemas(client, schemas);
   for (const { home, schema } of await keptSchemas(client)) {
     await moveObjects(client, schema, home);

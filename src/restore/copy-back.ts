@@ -20,7 +20,7 @@ import { emptySchemas } from '../postgres/managed-schemas';
 import { qualified } from '../postgres/sql';
 import { sameMajor } from '../postgres/versions';
 import { refreshViews } from '../postgres/views';
-import { bringHome, keptSchemas } from '../reset/set-aside';
+import { moveBack, keptSchemas } from '../reset/set-aside';
 
 /** Which restore: each attempt starts from empty. */
 export interface Restore {
@@ -31,7 +31,7 @@ export interface Restore {
 
 /**
  * Empties the managed schemas, applies the stored definition and plans the copy; once per attempt. Old objects that were kept
- * are moved home instead, and nothing is left to copy; an attempt after that finds none and copies. Nothing is left to copy
+ * are moved back instead, and nothing is left to copy; an attempt after that finds none and copies. Nothing is left to copy
  * either where a clone of the backup has taken production's place.
  * @throws what `mayRestore` throws
  */
@@ -46,7 +46,7 @@ export async function beginRestore(pair: Pair, { schemas, run, phase }: Restore)
     await inTransaction(production, async () => {
       await mayRestore(production, run);
       if ((await keptSchemas(production)).length > 0) {
-        await bringHome(production, schemas);
+        await moveBack(production, schemas);
         return noteWhole(production, phase.attempt);
       }
       await emptySchemas(production, schemas);
@@ -69,7 +69,7 @@ export async function finishRestore(pair: Pair, { schemas, run, phase }: Restore
   const [production, backup] = [pair.production.client, pair.backup.client];
   await mayRestore(production, run);
   const sealed = await sealedManifest(backup);
-  // What was moved home or cloned has its keys, its sequences and its statistics.
+  // What was moved back or cloned has its keys, its sequences and its statistics.
   const whole = await stageDone(production, phase, 'whole');
   if (!whole && !(await stageDone(production, phase, 'keys'))) {
     const { ddlPost } = await readBackup(backup);

@@ -39,7 +39,7 @@ export async function endSwaps(owner: Client, workflowSessions: string): Promise
 
 /**
  * Puts a clone of the backup in production's place, with the ledger and everything that belongs to a database rather than to
- * its content. Does nothing where old objects wait to be moved home, where an earlier attempt did it, or where it can't be
+ * its content. Does nothing where old objects wait to be moved back, where an earlier attempt did it, or where it can't be
  * done: production is untouched then, and rows are to be copied.
  * @returns sentences: why rows have to be copied, which databases could not be removed
  * @throws what `mayRestore` throws, and outages
