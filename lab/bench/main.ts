@@ -102,16 +102,16 @@ async function layOut(postgres: PostgresServer, folder: string, database: string
 
 async function measure(bench: Bench, postgres: PostgresServer): Promise<Round> {
   const { urls } = bench;
-  const dump = await inNewDatabase(postgres, 'bench_dump', urls.production, (url) =>
+  const dump = await inNewDatabase(postgres, { name: 'bench_dump', like: urls.production }, (url) =>
     dumpAndRestore(postgres.bin, urls.production, url),
   );
-  const cloned = await inNewDatabase(postgres, 'bench_pgcopydb', urls.production, (url) =>
+  const cloned = await inNewDatabase(postgres, { name: 'bench_pgcopydb', like: urls.production }, (url) =>
     pgcopydb(urls.production, url),
   );
   const clones = await cloneInTurn(bench, postgres);
   await checkpoint(urls.production);
   const times = await backUp(bench);
-  const pipes = await inNewDatabase(postgres, 'bench_pipes', urls.production, (url) =>
+  const pipes = await inNewDatabase(postgres, { name: 'bench_pipes', like: urls.production }, (url) =>
     psqlPipes(bench, postgres.bin, url),
   );
   const reset = await resetAndDeploy(bench);
@@ -154,16 +154,17 @@ async function measureUpserts(postgres: PostgresServer, folder: string): Promise
   await fillTumiki(postgres, smallUsers, 'small');
   const bench = await layOut(postgres, folder, 'small');
   await backUp(bench);
-  const { rows, seconds } = await inNewDatabase(postgres, 'bench_upserts', bench.urls.production, (url) =>
-    upserts(bench, url),
+  const { rows, seconds } = await inNewDatabase(
+    postgres,
+    { name: 'bench_upserts', like: bench.urls.production },
+    (url) => upserts(bench, url),
   );
   return rows / seconds;
 }
 
 async function inNewDatabase<T>(
   postgres: PostgresServer,
-  name: string,
-  like: string,
+  { name, like }: { name: string; like: string },
   work: (url: string) => Promise<T>,
 ): Promise<T> {
   const url = postgres.url(name);

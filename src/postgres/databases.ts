@@ -1,4 +1,4 @@
-/** Databases as a whole: making one like another, emptying managed schemas, telling whose a scratch database is. */
+/** Databases as a whole: looked for, made like another, dropped. */
 import type { Client } from 'pg';
 import { sentence } from '../errors';
 import { all, one, withClient } from './connect';
