@@ -1,14 +1,15 @@
 /** The backup: built, verified and sealed, indexed. */
-import { beginBackup, openBackupDatabase } from '../src/backup/build';
+import { beginBackup } from '../src/backup/build';
 import { adoptClone, cloneDatabase } from '../src/backup/clone';
 import { analyzeBackup, indexBackup, sealBackup } from '../src/backup/seal';
 import type { BackupStatus, Dropped } from '../src/contract';
 import { ownClaim } from '../src/ledger/claim';
 import { compilePlan } from '../src/migrate/plan';
 import { countDrops } from '../src/migrate/verify';
+import { createDatabase } from '../src/postgres/databases';
 import { databaseOf } from '../src/postgres/url';
 import type { Settings } from '../src/settings/read';
-import { ActivityRun, cancellation, quietly, type RunRef } from './context';
+import { ActivityRun, type RunRef } from './context';
 import { withRoom, type GroupPlan } from './copy-rows';
 
 export interface SealedBackup extends Omit<BackupStatus, 'fingerprint'> {
@@ -23,36 +24,38 @@ export function backUpActivities(settings: Settings) {
     /** Creates the backup database, its schema and the plan of its parts. */
     async beginBackup({ run: ref }: { run: RunRef }): Promise<GroupPlan> {
       const run = open(ref);
-      if (run.plan.databases.backup.method === 'clone') return clone(run);
-      const created = await run.sessions(['production'], async (production) => {
-        await ownClaim(production, run.identity);
-        return openBackupDatabase(run.url('backup'), production, run.plan.databases.backup.create);
+      const { method, create } = run.plan.databases.backup;
+      if (method === 'clone') return clone(run);
+      const created = await run.sessions(['production'], async ({ production: { client } }) => {
+        await ownClaim(client, run.identity);
+        return create ? createDatabase(run.url('backup'), client, 'backup create') : false;
       });
-      return run.sessions(['production', 'backup'], async (production, backup) => {
-        const claim = await ownClaim(production, run.identity);
-        const plan = await beginBackup(run.ends(production, backup), run.identity, claim, created);
-        return withRoom(plan, [production, backup]);
+      return run.sessions(['production', 'backup'], async (pair) => {
+        const claim = await ownClaim(pair.production.client, run.identity);
+        const plan = await beginBackup(pair, { schemas: run.schemas, run: run.identity, claim, created });
+        return withRoom(plan, pair);
       });
     },
 
     /** Verifies the backup by reading both sides, seals it and counts what the mapping will drop. */
     async sealBackup({ run: ref }: { run: RunRef }): Promise<SealedBackup> {
       const run = open(ref);
-      return run.sessions(['production', 'backup', 'shadow'], async (production, backup, shadow) => {
-        await ownClaim(production, run.identity);
+      const { name, hash } = run.plan;
+      return run.sessions(['production', 'backup', 'shadow'], async ({ production, backup, shadow }) => {
+        await ownClaim(production.client, run.identity);
         const { manifest, manifestHash } = await sealBackup(
-          run.ends(production, backup),
-          run.plan,
-          quietly(),
+          { production, backup },
+          { name, hash, schemas: run.schemas },
+          run.work(),
         );
-        const compiled = await compilePlan(run.plan, backup, shadow);
+        const compiled = await compilePlan(run.plan, backup.client, shadow.client);
         return {
           manifestHash,
-          database: databaseOf(run.url('backup')),
+          database: databaseOf(backup.url),
           tables: manifest.tables.length,
           rows: manifest.tables.reduce((sum, table) => sum + table.rows, 0),
           bytes: manifest.bytes,
-          dropped: await countDrops(backup, compiled, run.schemas),
+          dropped: await countDrops(backup.client, compiled, run.schemas),
         };
       });
     },
@@ -60,10 +63,9 @@ export function backUpActivities(settings: Settings) {
     /** Indexes, keys and statistics of the backup, while the approval is awaited. */
     async indexBackup({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      const work = { ...quietly(), label: run.label };
-      await run.sessions(['backup'], async (backup) => {
-        await indexBackup(backup, run.url('backup'), work);
-        await analyzeBackup(backup, run.url('backup'), run.schemas, work);
+      await run.sessions(['backup'], async ({ backup }) => {
+        await indexBackup(backup, run.work());
+        await analyzeBackup(backup, run.schemas, run.work());
       });
     },
   };
@@ -71,14 +73,9 @@ export function backUpActivities(settings: Settings) {
 
 // No session of this run may be in production meanwhile.
 async function clone(run: ActivityRun): Promise<GroupPlan> {
-  await run.sessions(['production'], (production) => ownClaim(production, run.identity));
-  await cloneDatabase({
-    productionUrl: run.url('production'),
-    backupUrl: run.url('backup'),
-    label: run.label,
-    signal: cancellation(),
-  });
-  return run.sessions(['production', 'backup'], async (production, backup) =>
-    adoptClone(run.ends(production, backup), run.identity, await ownClaim(production, run.identity)),
+  await run.sessions(['production'], ({ production }) => ownClaim(production.client, run.identity));
+  await cloneDatabase(run.places, run.work());
+  return run.sessions(['production', 'backup'], async (pair) =>
+    adoptClone(pair, run.identity, await ownClaim(pair.production.client, run.identity)),
   );
 }

@@ -16,10 +16,10 @@ export function closeActivities(settings: Settings) {
     /** Claims production for this run and gives the shadow a last look: another preflight may have taken it. */
     async claim({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      await run.sessions(['production', 'shadow'], async (production, shadow) => {
-        await claimProduction(production, run.identity, databaseOf(run.url('backup')));
-        if ((await shadowOwner(shadow)) !== run.identity.chain) {
-          await removeLedger(production);
+      await run.sessions(['production', 'shadow'], async ({ production, shadow }) => {
+        await claimProduction(production.client, run.identity, databaseOf(run.url('backup')));
+        if ((await shadowOwner(shadow.client)) !== run.identity.chain) {
+          await removeLedger(production.client);
           throw new KirikaeError(
             'StepFailed',
             'The shadow database was taken by another preflight meanwhile. Nothing was changed in production. Start again when the other one is done.',
@@ -31,7 +31,7 @@ export function closeActivities(settings: Settings) {
     /** Makes sure that this Temporal run still holds the claim. @throws KirikaeError Overtaken when it doesn't */
     async confirmClaim({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      await run.sessions(['production'], async (production) => {
+      await run.sessions(['production'], async ({ production: { client: production } }) => {
         await ownClaim(production, run.identity);
       });
     },
@@ -39,25 +39,25 @@ export function closeActivities(settings: Settings) {
     /** Notes in the ledger that this run turns the page on, or has taken it down. */
     async notePage({ run: ref, on }: { run: RunRef; on: boolean }): Promise<void> {
       const run = open(ref);
-      await run.sessions(['production'], async (production) => {
+      await run.sessions(['production'], async ({ production: { client: production } }) => {
         await ownClaim(production, run.identity);
-        await notePage(production, on);
+        await notePage(production, { on });
       });
     },
 
     async maintenanceOn({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      await turnMaintenance(run.plan, true, run.commandKey, cancellation());
+      await turnMaintenance(run.plan, 'on', { key: run.commandKey, signal: cancellation() });
     },
 
     /** Asks from outside whether the page still shows. */
     async probePage({ run: ref }: { run: RunRef }): Promise<void> {
-      await probeMaintenance(open(ref).plan, true, cancellation());
+      await probeMaintenance(open(ref).plan, 'on', cancellation());
     },
 
     async fence({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      await run.sessions(['production'], async (production) =>
+      await run.sessions(['production'], async ({ production: { client: production } }) =>
         raiseFence(production, await ownClaim(production, run.identity)),
       );
     },

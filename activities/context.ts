@@ -2,11 +2,18 @@
 import { createHash } from 'node:crypto';
 import os from 'node:os';
 import { Context } from '@temporalio/activity';
-import type { Client } from 'pg';
-import type { Ends } from '../src/backup/manifest';
 import { KirikaeError, UsageError } from '../src/errors';
 import type { RunIdentity } from '../src/ledger/claim';
 import { APPLICATION, connect, disconnect } from '../src/postgres/connect';
+import {
+  placesOf,
+  type DatabaseRole,
+  type Endpoint,
+  type Pair,
+  type Place,
+  type Work,
+} from '../src/postgres/endpoint';
+import { mustEndSessions } from '../src/postgres/sessions';
 import { databaseOf, otherDatabase } from '../src/postgres/url';
 import { findPlan, missingVariables, type Plan, type Settings } from '../src/settings/read';
 
@@ -18,8 +25,6 @@ export interface RunRef {
   /** First run id of the workflow; stays the same after a Temporal reset. */
   chain: string;
 }
-
-export type DatabaseRole = 'production' | 'backup' | 'shadow';
 
 /** An activity's view of its run. */
 export class ActivityRun {
@@ -62,7 +67,7 @@ export class ActivityRun {
   }
 
   url(role: DatabaseRole): string {
-    return process.env[this.plan.databases[role].urlEnv] ?? '';
+    return this.place(role).url;
   }
 
   /** Where the present database is copied to before a roll back after `live`. */
@@ -70,15 +75,18 @@ export class ActivityRun {
     return otherDatabase(this.url('backup'), `${databaseOf(this.url('production'))}_abandoned`);
   }
 
-  /** Production and the backup, as what copies between them wants them. */
-  ends(production: Client, backup: Client): Ends {
-    return {
-      production,
-      productionUrl: this.url('production'),
-      backup,
-      backupUrl: this.url('backup'),
-      schemas: this.schemas,
-    };
+  place(role: DatabaseRole): Place {
+    return placesOf(this.plan)[role];
+  }
+
+  /** Production and the backup while no session of this run is in either. */
+  get places(): Pair<Place> {
+    return placesOf(this.plan);
+  }
+
+  /** How this activity works. @param onProgress called with rows and bytes as they come */
+  work(onProgress?: Work['onProgress']): Work {
+    return { label: this.label, lanes: lanes(), signal: cancellation(), onProgress };
   }
 
   /** Marks this activity's sessions in pg_stat_activity: workflow, then activity; the same for every attempt. */
@@ -92,27 +100,30 @@ export class ActivityRun {
   }
 
   /** Opens sessions of these databases for `work`, and ends them in every case. */
-  async sessions<T>(roles: readonly DatabaseRole[], work: (...clients: Client[]) => Promise<T>): Promise<T> {
-    const clients: Client[] = [];
+  async sessions<R extends DatabaseRole, T>(
+    roles: readonly R[],
+    work: (databases: Record<R, Endpoint>) => Promise<T>,
+  ): Promise<T> {
+    const opened = new Map<R, Endpoint>();
     try {
-      for (const role of roles) clients.push(await this.open(this.url(role), role));
-      return await work(...clients);
+      for (const role of roles) opened.set(role, await this.open(role));
+      return await work(Object.fromEntries(opened) as Record<R, Endpoint>);
     } finally {
-      await Promise.all(clients.map(disconnect));
+      await Promise.all([...opened.values()].map(({ client }) => disconnect(client)));
     }
   }
 
   // A frozen worker may wake up: the sessions of an earlier attempt end before this one does anything.
-  private async open(url: string, role: DatabaseRole): Promise<Client> {
-    const client = await connect(url, `${this.label} ${role} ${Context.current().info.attempt}`);
-    if (Context.current().info.attempt === 1) return client;
+  private async open(role: DatabaseRole): Promise<Endpoint> {
+    const place = this.place(role);
+    const client = await connect(place.url, `${this.label} ${role} ${Context.current().info.attempt}`);
+    if (Context.current().info.attempt === 1) return { ...place, client };
     try {
-      await client.query(
-        `select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and application_name like $1 and application_name <> current_setting('application_name')`,
-        [`${APPLICATION} ${this.label} %`],
-      );
-      return client;
+      await mustEndSessions(client, {
+        where: `datname = current_database() and application_name like $1 and application_name <> current_setting('application_name')`,
+        values: [`${APPLICATION} ${this.label} %`],
+      });
+      return { ...place, client };
     } catch (error) {
       await disconnect(client);
       throw error;
@@ -134,11 +145,6 @@ export function cancellation(): AbortSignal {
 /** One connection more than cores copies fastest; never more than eight. */
 export function lanes(): number {
   return Math.min(8, os.availableParallelism() + 1);
-}
-
-/** How a long piece of work is done that shows no progress of its own. */
-export function quietly() {
-  return { lanes: lanes(), signal: cancellation(), onTable: () => undefined };
 }
 
 function short(text: string): string {

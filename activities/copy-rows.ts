@@ -5,6 +5,7 @@ import { copyGroup, type Copied } from '../src/engine/copy';
 import type { Phase } from '../src/engine/parts';
 import { groupsInFlight } from '../src/engine/room';
 import { ownClaim } from '../src/ledger/claim';
+import type { Pair } from '../src/postgres/endpoint';
 import type { Settings } from '../src/settings/read';
 import { ActivityRun, cancellation, type RunRef } from './context';
 import { countProgress } from './guard';
@@ -16,9 +17,9 @@ export interface GroupPlan {
   inFlight?: number;
 }
 
-/** Adds to a plan how many of its groups may be copied at a time. @param servers a session on each side of the copy */
-export async function withRoom<P extends GroupPlan>(plan: P, servers: readonly Client[]): Promise<P> {
-  return { ...plan, inFlight: await groupsInFlight(servers) };
+/** Adds to a plan how many of its groups may be copied at a time. */
+export async function withRoom<P extends GroupPlan>(plan: P, { production, backup }: Pair): Promise<P> {
+  return { ...plan, inFlight: await groupsInFlight([production.client, backup.client]) };
 }
 
 const stepOf = { backup: 'backup', migrate: 'migrate', restore: 'reset', aside: 'backup' } as const;

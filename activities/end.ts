@@ -38,7 +38,7 @@ export function endActivities(settings: Settings) {
             : 'other';
         }
         if (found.chain !== run.identity.chain) return 'other';
-        await removeBackup(url, backup, run.schemas);
+        await removeBackup({ ...run.place('backup'), client: backup }, run.schemas);
         return 'removed';
       });
       // A clone whose worker died before it was marked.
@@ -52,7 +52,7 @@ export function endActivities(settings: Settings) {
      */
     async release({ run: ref }: { run: RunRef }): Promise<string[]> {
       const run = open(ref);
-      return run.sessions(['production'], async (production) => {
+      return run.sessions(['production'], async ({ production: { client: production } }) => {
         await cleanShadow(run.plan, run.url('shadow'), run.identity.chain);
         const claim = await readClaim(production);
         if (!claim || !isSameWorkflow(claim, run.identity)) return [];
@@ -92,10 +92,13 @@ export function endActivities(settings: Settings) {
     /** The commands that lift page and fence by hand, for a settled run. */
     async handOver({ run: ref }: { run: RunRef }): Promise<string[]> {
       const run = new ActivityRun(settings, ref);
-      const { claim, kept } = await run.sessions(['production'], async (production) => ({
-        claim: await readClaim(production),
-        kept: await keptSchemas(production),
-      }));
+      const { claim, kept } = await run.sessions(
+        ['production'],
+        async ({ production: { client: production } }) => ({
+          claim: await readClaim(production),
+          kept: await keptSchemas(production),
+        }),
+      );
       const { maintenance, databases } = run.plan;
       const database = identifier(decodeURIComponent(new URL(run.url('production')).pathname.slice(1)));
       const variable = databases.production.urlEnv;

@@ -18,7 +18,7 @@ export function openActivities(settings: Settings) {
   return {
     async liftFence({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      await run.sessions(['production'], async (production) =>
+      await run.sessions(['production'], async ({ production: { client: production } }) =>
         liftFence(production, await ownClaim(production, run.identity)),
       );
     },
@@ -51,7 +51,8 @@ export function openActivities(settings: Settings) {
       const check = list.find((item): item is AutomaticCheck => item.name === name && item.kind !== 'manual');
       if (!check) throw new KirikaeError('StepFailed', `The plan has no automatic check "${name}".`);
       countProgress('smoke');
-      return runCheck(run.plan, check, run.url('production'), {
+      return runCheck(run.plan, check, {
+        productionUrl: run.url('production'),
         key: run.commandKey,
         signal: cancellation(),
       });
@@ -60,16 +61,16 @@ export function openActivities(settings: Settings) {
     /** Writes the mark `live`: from here on nothing restores without accepted loss. */
     async markLive({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      await run.sessions(['production', 'backup'], async (production, backup) => {
-        await ownClaim(production, run.identity);
-        await setMark(production, 'live_at');
-        await mirrorClaim(backup, await ownClaim(production, run.identity));
+      await run.sessions(['production', 'backup'], async ({ production: { client }, backup }) => {
+        await ownClaim(client, run.identity);
+        await setMark(client, 'live_at');
+        await mirrorClaim(backup.client, await ownClaim(client, run.identity));
       });
     },
 
     async maintenanceOff({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      await turnMaintenance(run.plan, false, run.commandKey, cancellation());
+      await turnMaintenance(run.plan, 'off', { key: run.commandKey, signal: cancellation() });
     },
   };
 }

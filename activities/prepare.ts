@@ -38,7 +38,7 @@ export function prepareActivities(settings: Settings) {
       catalogue: string;
       deployed: boolean;
     }): Promise<Pick<PreflightResult, 'findings' | 'notes' | 'dropped' | 'tables'>> {
-      return checkMapping(open(ref).plan, catalogue, deployed);
+      return checkMapping(open(ref).plan, { catalogue, deployed });
     },
   };
 }

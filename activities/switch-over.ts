@@ -11,7 +11,7 @@ import { inTransaction } from '../src/postgres/connect';
 import { emptySchemas } from '../src/postgres/managed-schemas';
 import { resetProduction } from '../src/reset/reset';
 import type { Settings } from '../src/settings/read';
-import { ActivityRun, cancellation, lanes, quietly, type RunRef } from './context';
+import { ActivityRun, cancellation, type RunRef } from './context';
 import { withRoom, type GroupPlan } from './copy-rows';
 import { countProgress } from './guard';
 
@@ -22,30 +22,20 @@ export function switchOverActivities(settings: Settings) {
     /** Compares everything with the manifest under lock, writes the mark and drops; a retry that finds the mark is done. */
     async reset({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      const onTable = countProgress('reset');
-      await run.sessions(['production', 'backup'], async (production, backup) => {
-        const manifest = await sealedManifest(backup);
-        await resetProduction({
-          production,
-          backup,
-          productionUrl: run.url('production'),
-          backupUrl: run.url('backup'),
-          schemas: run.schemas,
-          mode: run.plan.reset?.mode ?? 'drop',
-          manifest,
-          run: run.identity,
-          lanes: lanes(),
-          signal: cancellation(),
-          onTable,
-        });
-        await mirrorClaim(backup, await ownClaim(production, run.identity));
+      const work = run.work(countProgress('reset'));
+      await run.sessions(['production', 'backup'], async (pair) => {
+        const { production, backup } = pair;
+        const manifest = await sealedManifest(backup.client);
+        const mode = run.plan.reset?.mode ?? 'drop';
+        await resetProduction(pair, { schemas: run.schemas, mode, manifest, run: run.identity }, work);
+        await mirrorClaim(backup.client, await ownClaim(production.client, run.identity));
       });
     },
 
     /** The new schema into emptied production, compared with the shadow; every attempt starts from empty. */
     async deploySchema({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      await run.sessions(['production'], async (production) => {
+      await run.sessions(['production'], async ({ production: { client: production } }) => {
         await inTransaction(production, async () => {
           const claim = await ownClaim(production, run.identity);
           if (!claim.resetAt || claim.liveAt || claim.verifiedAt) {
@@ -56,7 +46,8 @@ export function switchOverActivities(settings: Settings) {
           }
           await emptySchemas(production, run.schemas);
         });
-        await runSchemaStep(run.plan, run.url('production'), production, run.commandKey, cancellation());
+        const target = { url: run.url('production'), client: production };
+        await runSchemaStep(target, run.plan, { key: run.commandKey, signal: cancellation() });
       });
       await compareWithShadow(run.url('production'), run.url('shadow'), run.schemas);
     },
@@ -64,24 +55,17 @@ export function switchOverActivities(settings: Settings) {
     /** Strips keys and indexes off the new schema and plans the parts. */
     async beginMigrate({ run: ref }: { run: RunRef }): Promise<GroupPlan> {
       const run = open(ref);
-      return run.sessions(['production', 'backup'], async (production, backup) =>
-        withRoom(await beginMigrate({ plan: run.plan, production, backup, run: run.identity }), [
-          production,
-          backup,
-        ]),
+      return run.sessions(['production', 'backup'], async (pair) =>
+        withRoom(await beginMigrate(pair, { plan: run.plan, run: run.identity }), pair),
       );
     },
 
     async finishMigrate({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      await run.sessions(['production', 'backup'], async (production, backup) => {
-        const manifest = await sealedManifest(backup);
-        await finishMigrate(
-          { plan: run.plan, production, backup, run: run.identity },
-          { production: run.url('production'), shadow: run.url('shadow') },
-          manifest,
-          { ...quietly(), label: run.label },
-        );
+      await run.sessions(['production', 'backup'], async ({ production, backup }) => {
+        const manifest = await sealedManifest(backup.client);
+        const databases = { production, shadow: run.place('shadow') };
+        await finishMigrate(databases, { plan: run.plan, run: run.identity, manifest }, run.work());
       });
     },
 
@@ -92,16 +76,13 @@ export function switchOverActivities(settings: Settings) {
       run: RunRef;
     }): Promise<{ tables: TableReport[]; dropped: Dropped[]; rows: number; assertions: string[] }> {
       const run = open(ref);
-      const count = { ...quietly(), onTable: countProgress('verify') };
-      return run.sessions(['production', 'backup'], async (production, backup) => {
+      const work = run.work(countProgress('verify'));
+      return run.sessions(['production', 'backup'], async (pair) => {
+        const production = pair.production.client;
         await ownClaim(production, run.identity);
-        const manifest = await sealedManifest(backup);
-        const verified = await verifyMigration(
-          { plan: run.plan, production, backup, run: run.identity },
-          manifest,
-          { production: run.url('production'), backup: run.url('backup'), shadow: run.url('shadow') },
-          count,
-        );
+        const manifest = await sealedManifest(pair.backup.client);
+        const databases = { ...pair, shadow: run.place('shadow') };
+        const verified = await verifyMigration(databases, { plan: run.plan, manifest }, work);
         await keepCounters(production, run.schemas);
         await setMark(production, 'verified_at');
         return verified;

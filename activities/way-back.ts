@@ -1,5 +1,5 @@
 /** The way back: taking stock of the ledger, the copy set aside, the restore. */
-import { beginBackup, openBackupDatabase } from '../src/backup/build';
+import { beginBackup } from '../src/backup/build';
 import { sealedManifest } from '../src/backup/manifest';
 import { indexBackup, sealBackup } from '../src/backup/seal';
 import { lastAttempt } from '../src/ledger/checkpoints';
@@ -14,12 +14,14 @@ import {
 } from '../src/ledger/claim';
 import { writtenSince } from '../src/ledger/late-writes';
 import { APPLICATION, withClient } from '../src/postgres/connect';
-import { databaseExists } from '../src/postgres/databases';
+import { databaseExists, createDatabase } from '../src/postgres/databases';
+import type { Pair } from '../src/postgres/endpoint';
+import { mustEndSessions } from '../src/postgres/sessions';
 import { databaseOf, otherDatabase } from '../src/postgres/url';
-import { beginRestore, finishRestore, wasRestored } from '../src/restore/copy-back';
+import { beginRestore, finishRestore, wasRestored, type Restore } from '../src/restore/copy-back';
 import { endSwaps, swapInClone } from '../src/restore/swap-clone';
 import type { Settings } from '../src/settings/read';
-import { ActivityRun, cancellation, quietly, type RunRef } from './context';
+import { ActivityRun, type RunRef } from './context';
 import { withRoom, type GroupPlan } from './copy-rows';
 
 /** The ledger's marks as the workflow needs them. */
@@ -41,10 +43,10 @@ export function wayBackActivities(settings: Settings) {
     /** Notes that persons accepted the loss of everything written since `live`. */
     async acceptLoss({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      await run.sessions(['production', 'backup'], async (production, backup) => {
-        await ownClaim(production, run.identity);
-        await setMark(production, 'loss_accepted_at');
-        await mirrorClaim(backup, await ownClaim(production, run.identity));
+      await run.sessions(['production', 'backup'], async ({ production, backup }) => {
+        await ownClaim(production.client, run.identity);
+        await setMark(production.client, 'loss_accepted_at');
+        await mirrorClaim(backup.client, await ownClaim(production.client, run.identity));
       });
     },
 
@@ -61,7 +63,7 @@ export function wayBackActivities(settings: Settings) {
       searchBackup?: boolean;
     }): Promise<Marks> {
       const run = open(ref);
-      // Before, so that nobody waits at production's door; after, because one may have looked at the claim in between.
+      // Before, because cloning keeps new sessions waiting; after, because one may have looked at the claim in between.
       await endCloning(run);
       const marks = await takeOver(run);
       await endCloning(run);
@@ -71,7 +73,7 @@ export function wayBackActivities(settings: Settings) {
     /** Sentences about rows that checks and background jobs wrote after `verify`; empty before it. */
     async countLateWrites({ run: ref }: { run: RunRef }): Promise<string[]> {
       const run = open(ref);
-      return run.sessions(['production'], async (production) => {
+      return run.sessions(['production'], async ({ production: { client: production } }) => {
         const claim = await ownClaim(production, run.identity);
         return claim.verifiedAt ? writtenSince(production, run.schemas) : [];
       });
@@ -80,7 +82,7 @@ export function wayBackActivities(settings: Settings) {
     /** Number of the next restore: each starts from empty, also after one of an earlier Temporal run. */
     async nextRestore({ run: ref }: { run: RunRef }): Promise<number> {
       const run = open(ref);
-      return run.sessions(['production'], async (production) => {
+      return run.sessions(['production'], async ({ production: { client: production } }) => {
         await ownClaim(production, run.identity);
         return lastAttempt(production, 'restore').then((last) => last + 1);
       });
@@ -99,23 +101,17 @@ export function wayBackActivities(settings: Settings) {
     }): Promise<GroupPlan & { notes?: string[] }> {
       const run = open(ref);
       const notes = run.plan.databases.backup.method === 'clone' ? await swap(run, attempt) : [];
-      const plan = await run.sessions(['production', 'backup'], async (production, backup) => {
-        const phase = { name: 'restore', attempt } as const;
-        const target = { ...run.ends(production, backup), run: run.identity, phase };
-        return withRoom(await beginRestore(target), [production, backup]);
-      });
+      const plan = await run.sessions(['production', 'backup'], async (pair) =>
+        withRoom(await beginRestore(pair, restoreOf(run, attempt)), pair),
+      );
       return { ...plan, notes };
     },
 
     /** Keys, indexes, sequences; then everything is compared with the manifest. */
     async finishRestore({ run: ref, attempt }: { run: RunRef; attempt: number }): Promise<void> {
       const run = open(ref);
-      const count = { ...quietly(), label: run.label };
-      await run.sessions(['production', 'backup'], (production, backup) =>
-        finishRestore(
-          { ...run.ends(production, backup), run: run.identity, phase: { name: 'restore', attempt } },
-          count,
-        ),
+      await run.sessions(['production', 'backup'], (pair) =>
+        finishRestore(pair, restoreOf(run, attempt), run.work()),
       );
     },
 
@@ -123,49 +119,54 @@ export function wayBackActivities(settings: Settings) {
     async beginAside({ run: ref }: { run: RunRef }): Promise<GroupPlan & { database: string }> {
       const run = open(ref);
       const asideUrl = run.abandonedUrl;
-      const created = await run.sessions(['production'], async (production) => {
+      const created = await run.sessions(['production'], async ({ production: { client: production } }) => {
         await ownClaim(production, run.identity);
-        return openBackupDatabase(asideUrl, production, true);
+        return createDatabase(asideUrl, production, 'backup create');
       });
-      return run.sessions(['production'], (production) =>
-        withClient(asideUrl, `${run.label} aside`, async (aside) => {
-          const claim = await ownClaim(production, run.identity);
-          const target = { ...run.ends(production, aside), backupUrl: asideUrl };
-          const plan = await beginBackup(target, run.identity, claim, created);
-          return { ...(await withRoom(plan, [production, aside])), database: databaseOf(asideUrl) };
-        }),
-      );
+      return withAside(run, async (pair) => {
+        const claim = await ownClaim(pair.production.client, run.identity);
+        const plan = await beginBackup(pair, {
+          schemas: run.schemas,
+          run: run.identity,
+          claim,
+          created,
+        });
+        return { ...(await withRoom(plan, pair)), database: databaseOf(asideUrl) };
+      });
     },
 
     async sealAside({ run: ref }: { run: RunRef }): Promise<{ rows: number }> {
       const run = open(ref);
-      const asideUrl = run.abandonedUrl;
-      return run.sessions(['production'], (production) =>
-        withClient(asideUrl, `${run.label} aside`, async (aside) => {
-          await ownClaim(production, run.identity);
-          const target = { ...run.ends(production, aside), backupUrl: asideUrl };
-          const { manifest } = await sealBackup(target, run.plan, quietly());
-          await indexBackup(aside, asideUrl, { ...quietly(), label: run.label });
-          return { rows: manifest.tables.reduce((sum, table) => sum + table.rows, 0) };
-        }),
-      );
+      const { name, hash } = run.plan;
+      return withAside(run, async (pair) => {
+        await ownClaim(pair.production.client, run.identity);
+        const { manifest } = await sealBackup(pair, { name, hash, schemas: run.schemas }, run.work());
+        await indexBackup(pair.backup, run.work());
+        return { rows: manifest.tables.reduce((sum, table) => sum + table.rows, 0) };
+      });
     },
   };
 }
 
+// The copy set aside is a backup of its own.
+function withAside<T>(run: ActivityRun, work: (pair: Pair) => Promise<T>): Promise<T> {
+  const url = run.abandonedUrl;
+  return run.sessions(['production'], ({ production }) =>
+    withClient(url, `${run.label} aside`, (client) =>
+      work({ production, backup: { title: 'the backup', url, client } }),
+    ),
+  );
+}
+
+function restoreOf(run: ActivityRun, attempt: number): Restore {
+  return { schemas: run.schemas, run: run.identity, phase: { name: 'restore', attempt } };
+}
+
 // No session of this run may be in production meanwhile. The clone is of a sealed backup, as every restore is.
 async function swap(run: ActivityRun, attempt: number): Promise<string[]> {
-  await run.sessions(['backup'], sealedManifest);
-  return swapInClone({
-    productionUrl: run.url('production'),
-    backupUrl: run.url('backup'),
-    run: run.identity,
-    attempt,
-    schemas: run.schemas,
-    label: run.label,
-    workflowSessions: run.workflowSessions,
-    signal: cancellation(),
-  });
+  await run.sessions(['backup'], ({ backup }) => sealedManifest(backup.client));
+  const { identity, schemas, workflowSessions } = run;
+  return swapInClone(run.places, { run: identity, attempt, schemas, workflowSessions }, run.work());
 }
 
 // What an earlier attempt at cloning the backup back might still rename.
@@ -176,15 +177,14 @@ async function endCloning(run: ActivityRun): Promise<void> {
 }
 
 async function takeOver(run: ActivityRun): Promise<Marks> {
-  return run.sessions(['production'], async (production) => {
+  return run.sessions(['production'], async ({ production: { client: production } }) => {
     const before = await readClaim(production);
     const claim = await takeOverClaim(production, run.identity);
     if (claim && before && before.runId !== run.identity.runId) {
-      await production.query(
-        `select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and application_name like $1 and application_name not like $2`,
-        [run.workflowSessions, `${APPLICATION} ${run.label} %`],
-      );
+      await mustEndSessions(production, {
+        where: 'datname = current_database() and application_name like $1 and application_name not like $2',
+        values: [run.workflowSessions, `${APPLICATION} ${run.label} %`],
+      });
     }
     return marksOf(claim);
   });

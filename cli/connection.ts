@@ -1,4 +1,5 @@
 /** The connection to Temporal: where it is, and asking it within a time limit. */
+import { setTimeout as wait } from 'node:timers/promises';
 import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 import { TASK_QUEUE } from '../src/contract';
@@ -142,7 +143,7 @@ async function isPolled(temporal: Temporal): Promise<boolean> {
       const seen = (queue.pollers ?? []).map((poller) => Number(poller.lastAccessTime?.seconds ?? 0) * 1000);
       if (seen.some((seenMs) => Date.now() - seenMs < pollerAgeMs)) return true;
     }
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await wait(500);
   } while (Date.now() < until);
   return false;
 }

@@ -1,5 +1,6 @@
 /** Following a run until it ends, is live, or waits for an operator. */
 import readline from 'node:readline';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Temporal } from './connection';
 import { type Ending, findEnding } from './ending';
 import { Unanswered } from './failures';
@@ -46,7 +47,7 @@ export async function watchRun(
       if (!isPassing) throw error;
       io.stderr.write(`${error.message} Still watching.\n`);
     }
-    await new Promise((resolve) => setTimeout(resolve, intervalMs));
+    await wait(intervalMs);
   }
 }
 

@@ -158,12 +158,10 @@ async function onBoth(sql: string): Promise<void> {
 /** Plans copies of all of the source's tables; `bytes` makes the planner believe a size. */
 async function planCopies(believed: { bytes?: number } = {}): Promise<PartPlan> {
   const tables = await readStoredTables(source, ['public']);
-  return planParts(
-    target,
-    phase,
-    tables.map((table) => plainCopy({ ...table, ...believed })),
-    true,
-  );
+  return planParts(target, phase, {
+    jobs: tables.map((table) => plainCopy({ ...table, ...believed })),
+    sameMajor: true,
+  });
 }
 
 async function copy(

@@ -107,21 +107,25 @@ describe('a connection that is lost', () => {
   test.each<[string, (client: Client) => Promise<unknown>]>([
     ['a query', (client) => client.query('select pg_sleep(60)')],
     ['applied definitions', (client) => applyDdl(client, 'select pg_sleep(60)', "new schema's keys")],
-    ['a file of the schema step', (client) => runSchemaStep(plan, '', client, 'test')],
+    ['a file of the schema step', (client) => runSchemaStep({ url: '', client }, plan, { key: 'test' })],
   ])('is an outage in the middle of %s', async (_, work) => {
     expect(await cutDuring('%pg_sleep(60)%', (url) => withClient(url, 'test', work))).toBe('Outage');
   });
 
   test('is an outage in the middle of a check of smoke', async () => {
-    expect(await cutDuring('%pg_sleep(60)%', (url) => runCheck(plan, slowCheck, url, { key: 'test' }))).toBe(
-      'Outage',
-    );
+    expect(
+      await cutDuring('%pg_sleep(60)%', (url) =>
+        runCheck(plan, slowCheck, { productionUrl: url, key: 'test' }),
+      ),
+    ).toBe('Outage');
   });
 
   test('is an outage in the middle of ANALYZE', async () => {
     const end = await withLock('share update exclusive', () =>
       cutDuring('analyze %', (url) =>
-        withClient(database.url, 'test', (reader) => analyzeTables(reader, ['public'], { ...session, url })),
+        withClient(database.url, 'test', (client) =>
+          analyzeTables({ title: 'production', url, client }, { schemas: ['public'] }, session),
+        ),
       ),
     );
     expect(end).toBe('Outage');
@@ -151,7 +155,7 @@ describe('a connection that is lost', () => {
             readStoredTables(source, ['public']),
           );
           const phase = { name: 'backup', attempt: 1 } as const;
-          await planParts(client, phase, tables.map(plainCopy), true);
+          await planParts(client, phase, { jobs: tables.map(plainCopy), sameMajor: true });
           const group = {
             phase,
             group: 0,
@@ -186,8 +190,7 @@ describe('a connection that is lost', () => {
   const keysOf = (client: Client, url: string, sql: string) =>
     applyPostData({
       ...session,
-      client,
-      url,
+      target: { title: 'production', url, client },
       phase: { name: 'restore', attempt: 1 },
       sql,
       what: 'stored indexes and keys of the backup',
@@ -343,15 +346,16 @@ describe('a run whose connection is cut once', () => {
           const { manifest } = await readBackup(backup);
           if (!manifest) throw new KirikaeError('StepFailed', 'The backup is not sealed.');
           const plan = findPlan(readSettings(migration.settingsFile), 'tumiki');
-          const run = { namespace: '', workflowId: '', chain: '', runId: '', plan: 'tumiki' };
-          return endOf(
-            verifyMigration(
-              { plan, production: client, backup, run },
-              manifest,
-              what === 'hashing' ? { ...urls, production } : urls,
-              { lanes: 2, signal, onTable: () => undefined },
-            ),
-          );
+          const databases = {
+            production: {
+              title: 'production',
+              client,
+              url: what === 'hashing' ? production : urls.production,
+            },
+            backup: { title: 'the backup', client: backup, url: urls.backup },
+            shadow: { title: 'the shadow', url: urls.shadow },
+          };
+          return endOf(verifyMigration(databases, { plan, manifest }, session));
         }),
       );
     } finally {

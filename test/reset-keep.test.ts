@@ -1,5 +1,5 @@
 /** `reset.mode: keep`: old objects wait in a schema of their own, come home in one transaction, and are gone at the end. */
-import { setAside, bringHome, dropKept, keptSchemas } from '../src/reset/set-aside';
+import { setAside, moveBack, dropKept, keptSchemas } from '../src/reset/set-aside';
 import { inTransaction, withClient } from '../src/postgres/connect';
 import { leftovers, stateOf } from '../lab/database-state';
 import { schemaWith, withDatabase } from '../lab/stage';
@@ -94,7 +94,7 @@ test('moves an object of every kind away and home, and the database is what it w
         `select count(*) from kirikae_old_1.person where during operator(pg_catalog.&&) kirikae_old_1.span(1, 2)`,
       );
       expect(rows).toEqual([{ count: '99' }]);
-      await inTransaction(client, () => bringHome(client, schemas));
+      await inTransaction(client, () => moveBack(client, schemas));
       expect(await keptSchemas(client)).toEqual([]);
       await client.query('drop schema kirikae cascade');
     });

@@ -82,7 +82,11 @@ async function plan(): Promise<number> {
     ...plainCopy(table),
     source: { ...table, bytes: 5 * 64 * 1024 * 1024 },
   }));
-  return withClient(target.url, 'test', async (client) => (await planParts(client, phase, cut, true)).groups);
+  return withClient(
+    target.url,
+    'test',
+    async (client) => (await planParts(client, phase, { jobs: cut, sameMajor: true })).groups,
+  );
 }
 
 async function copy(group: number, snapshot: Snapshot): Promise<void> {

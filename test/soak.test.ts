@@ -65,8 +65,7 @@ test('a server killed right after a group was reported as copied takes none of i
           planParts(
             target,
             { ...phase, attempt: round },
-            (await readStoredTables(source, ['public'])).map(plainCopy),
-            true,
+            { jobs: (await readStoredTables(source, ['public'])).map(plainCopy), sameMajor: true },
           ),
         ),
       );

@@ -1,5 +1,5 @@
 /** Step `verify` on a migrated database that was tampered with: every wrong row is named by its key. */
-import { readBackup } from '../src/backup/manifest';
+import { sealedManifest } from '../src/backup/manifest';
 import { withClient } from '../src/postgres/connect';
 import { findPlan, readSettings } from '../src/settings/read';
 import { verifyMigration } from '../src/migrate/verify';
@@ -61,15 +61,14 @@ test('names the rows of the new tables that are not what the mapping gives, and 
     const plan = findPlan(readSettings(migration.settingsFile), 'tumiki');
     return withClient(migration.urls.production, 'test', (production) =>
       withClient(migration.urls.backup, 'test', async (backup) => {
-        const { manifest } = await readBackup(backup);
-        if (!manifest) throw new Error('The backup is not sealed.');
-        const run = { namespace: '', workflowId: '', chain: '', runId: '', plan: 'tumiki' };
-        const signal = new AbortController().signal;
-        return verifyMigration({ plan, production, backup, run }, manifest, migration.urls, {
-          lanes: 2,
-          signal,
-          onTable: () => undefined,
-        });
+        const manifest = await sealedManifest(backup);
+        const databases = {
+          production: { title: 'production', url: migration.urls.production, client: production },
+          backup: { title: 'the backup', url: migration.urls.backup, client: backup },
+          shadow: { title: 'the shadow', url: migration.urls.shadow },
+        };
+        const { signal } = new AbortController();
+        return verifyMigration(databases, { plan, manifest }, { label: 'test', lanes: 2, signal });
       }),
     );
   }

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
@@ -142,7 +143,7 @@ async function lock(folder) {
       if (error.code !== 'EEXIST') throw error;
     }
     if (isAbandoned(folder, owner)) rmSync(folder, { recursive: true, force: true });
-    else await new Promise((resolve) => setTimeout(resolve, 300));
+    else await wait(300);
   }
 }
 

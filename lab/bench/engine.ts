@@ -1,15 +1,17 @@
 /** Our engine's phases as the activities run them, without Temporal between: each returns its seconds. */
 import type { Client } from 'pg';
 import { lanes } from '../../activities/context';
-import { beginBackup, openBackupDatabase } from '../../src/backup/build';
-import { readBackup } from '../../src/backup/manifest';
+import { beginBackup } from '../../src/backup/build';
+import { sealedManifest } from '../../src/backup/manifest';
 import { adoptClone, cloneDatabase } from '../../src/backup/clone';
-import { dropDatabase } from '../../src/postgres/databases';
+import { createDatabase, dropDatabase } from '../../src/postgres/databases';
 import { copyGroup } from '../../src/engine/copy';
 import type { Phase } from '../../src/engine/parts';
 import { claimProduction, ownClaim, removeLedger, type RunIdentity } from '../../src/ledger/claim';
 import { beginMigrate, finishMigrate, MIGRATE_PHASE } from '../../src/migrate/plan';
-import { inLanes, withClient } from '../../src/postgres/connect';
+import { withClient } from '../../src/postgres/connect';
+import type { Pair, Place, Work } from '../../src/postgres/endpoint';
+import { inLanes } from '../../src/postgres/lanes';
 import { databaseOf } from '../../src/postgres/url';
 import { resetProduction } from '../../src/reset/reset';
 import { beginRestore, finishRestore } from '../../src/restore/copy-back';
@@ -18,7 +20,7 @@ import type { Plan } from '../../src/settings/read';
 import { verifyMigration } from '../../src/migrate/verify';
 import { analyzeBackup, indexBackup, sealBackup } from '../../src/backup/seal';
 
-export interface Urls {
+interface Urls {
   production: string;
   backup: string;
   shadow: string;
@@ -30,7 +32,7 @@ export interface Bench {
 }
 
 const signal = new AbortController().signal;
-const work = { lanes: lanes(), signal, onTable: () => undefined, label: 'bench' };
+const work: Work = { label: 'bench', lanes: lanes(), signal };
 const identity: RunIdentity = {
   namespace: 'bench',
   workflowId: 'bench',
@@ -61,15 +63,18 @@ export async function backUp(bench: Bench): Promise<BackupTimes> {
     const claim = await claimProduction(production, identity, databaseOf(urls.backup));
     const times: BackupTimes = { rows: 0, verified: 0, indexes: 0, statistics: 0 };
     const start = process.hrtime.bigint();
-    const created = await openBackupDatabase(urls.backup, production, true);
+    const created = await createDatabase(urls.backup, production, 'bench');
     await withClient(urls.backup, 'bench', async (backup) => {
+      const schemas = schemasOf(bench);
       const both = sides(bench, production, backup);
-      const { groups } = await beginBackup(both, identity, claim, created);
+      const { groups } = await beginBackup(both, { schemas, run: identity, claim, created });
       await copyAll(bench, { name: 'backup', attempt: 1 }, groups);
       times.rows = Number(process.hrtime.bigint() - start) / 1e9;
-      times.verified = await seconds(() => sealBackup(both, plan, work));
-      times.indexes = await seconds(() => indexBackup(backup, urls.backup, work));
-      times.statistics = await seconds(() => analyzeBackup(backup, urls.backup, schemasOf(bench), work));
+      times.verified = await seconds(() =>
+        sealBackup(both, { name: plan.name, hash: plan.hash, schemas }, work),
+      );
+      times.indexes = await seconds(() => indexBackup(both.backup, work));
+      times.statistics = await seconds(() => analyzeBackup(both.backup, schemas, work));
     });
     return times;
   });
@@ -77,12 +82,12 @@ export async function backUp(bench: Bench): Promise<BackupTimes> {
 
 /** A backup by clone up to its verification, removed again. */
 export async function cloneUnverified(bench: Bench): Promise<number> {
-  const { production: productionUrl, backup: backupUrl } = bench.urls;
+  const backupUrl = bench.urls.backup;
   const claim = await ends(bench, (production) =>
     claimProduction(production, identity, databaseOf(backupUrl)),
   );
   const taken = await seconds(async () => {
-    await cloneDatabase({ productionUrl, backupUrl, label: 'bench', signal });
+    await cloneDatabase(places(bench), work);
     await ends(bench, (production) =>
       withClient(backupUrl, 'bench', (backup) =>
         adoptClone(sides(bench, production, backup), identity, claim),
@@ -100,22 +105,10 @@ export async function resetAndDeploy(bench: Bench): Promise<number> {
   return seconds(() =>
     ends(bench, (production) =>
       withClient(urls.backup, 'bench', async (backup) => {
-        const { manifest } = await readBackup(backup);
-        if (!manifest) throw new Error('The backup is not sealed.');
-        await resetProduction({
-          production,
-          backup,
-          productionUrl: urls.production,
-          backupUrl: urls.backup,
-          schemas: schemasOf(bench),
-          mode: 'drop',
-          manifest,
-          run: identity,
-          lanes: work.lanes,
-          signal,
-          onTable: work.onTable,
-        });
-        await runSchemaStep(plan, urls.production, production, 'bench');
+        const manifest = await sealedManifest(backup);
+        const reset = { schemas: schemasOf(bench), mode: 'drop', manifest, run: identity } as const;
+        await resetProduction(sides(bench, production, backup), reset, work);
+        await runSchemaStep({ url: urls.production, client: production }, plan, { key: 'bench' });
       }),
     ),
   );
@@ -126,17 +119,17 @@ export async function migrate(bench: Bench): Promise<{ migrate: number; verify: 
   const { plan, urls } = bench;
   return ends(bench, (production) =>
     withClient(urls.backup, 'bench', async (backup) => {
-      const migration = { plan, production, backup, run: identity };
-      const { manifest } = await readBackup(backup);
-      if (!manifest) throw new Error('The backup is not sealed.');
+      const both = sides(bench, production, backup);
+      const databases = { ...both, shadow: { title: 'the shadow', url: urls.shadow } };
+      const manifest = await sealedManifest(backup);
       const migrated = await seconds(async () => {
-        const { groups } = await beginMigrate(migration);
+        const { groups } = await beginMigrate(both, { plan, run: identity });
         await copyAll(bench, MIGRATE_PHASE, groups);
-        await finishMigrate(migration, urls, manifest, work);
+        await finishMigrate(databases, { plan, run: identity, manifest }, work);
       });
       let rows = 0;
       const verified = await seconds(async () => {
-        rows = (await verifyMigration(migration, manifest, urls, work)).rows;
+        rows = (await verifyMigration(databases, { plan, manifest }, work)).rows;
       });
       return { migrate: migrated, verify: verified, rows };
     }),
@@ -149,10 +142,11 @@ export async function restore(bench: Bench): Promise<number> {
   return seconds(() =>
     ends(bench, (production) =>
       withClient(bench.urls.backup, 'bench', async (backup) => {
-        const both = { ...sides(bench, production, backup), run: identity, phase };
-        const { groups } = await beginRestore(both);
+        const both = sides(bench, production, backup);
+        const what = { schemas: schemasOf(bench), run: identity, phase };
+        const { groups } = await beginRestore(both, what);
         await copyAll(bench, phase, groups);
-        await finishRestore(both, work);
+        await finishRestore(both, what, work);
       }),
     ),
   );
@@ -163,23 +157,23 @@ async function copyAll({ urls, plan }: Bench, phase: Phase, groups: number): Pro
     phase.name === 'backup' ? [urls.production, urls.backup] : [urls.backup, urls.production];
   await inLanes(
     Array.from({ length: groups }, (_, group) => group),
-    work.lanes,
-    async (group) => {
-      await copyGroup({
-        sourceUrl,
-        targetUrl,
-        phase,
-        group,
-        searchPath: phase.name === 'migrate' ? plan.databases.production.schemas : [],
-        targetPath: plan.databases.production.schemas,
-        label: `bench ${group}`,
-        mayWrite: async (target: Client) => {
-          if (phase.name !== 'backup') await ownClaim(target, identity);
-        },
-        onProgress: () => undefined,
-        signal,
-      });
-    },
+    work,
+    (eachItem) =>
+      eachItem(async (group) => {
+        await copyGroup({
+          sourceUrl,
+          targetUrl,
+          phase,
+          group,
+          searchPath: phase.name === 'migrate' ? plan.databases.production.schemas : [],
+          targetPath: plan.databases.production.schemas,
+          label: `bench ${group}`,
+          mayWrite: async (target: Client) => {
+            if (phase.name !== 'backup') await ownClaim(target, identity);
+          },
+          signal,
+        });
+      }),
   );
 }
 
@@ -187,14 +181,18 @@ function ends<T>({ urls }: Bench, act: (production: Client) => Promise<T>): Prom
   return withClient(urls.production, 'bench', act);
 }
 
-function sides(bench: Bench, production: Client, backup: Client) {
-  const { urls } = bench;
+function places({ urls }: Bench): Pair<Place> {
   return {
-    production,
-    productionUrl: urls.production,
-    backup,
-    backupUrl: urls.backup,
-    schemas: schemasOf(bench),
+    production: { title: 'production', url: urls.production },
+    backup: { title: 'the backup', url: urls.backup },
+  };
+}
+
+function sides(bench: Bench, production: Client, backup: Client): Pair {
+  const both = places(bench);
+  return {
+    production: { ...both.production, client: production },
+    backup: { ...both.backup, client: backup },
   };
 }
 

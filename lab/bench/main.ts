@@ -86,8 +86,8 @@ async function layOut(
   await withClient(urls.production, 'bench', async (production) => {
     await createDatabase(urls.shadow, production, 'bench');
     await withClient(urls.shadow, 'bench', async (shadow) => {
-      await prepareLike(shadow, { client: production, url: urls.production }, ['public'], false);
-      await runSchemaStep(bench.plan, urls.shadow, shadow, 'bench');
+      await prepareLike(shadow, production, ['public']);
+      await runSchemaStep({ url: urls.shadow, client: shadow }, bench.plan, { key: 'bench' });
     });
   });
   return { bench, rows };
@@ -95,16 +95,16 @@ async function layOut(
 
 async function measure(bench: Bench, postgres: PostgresServer): Promise<Round> {
   const { urls } = bench;
-  const dump = await inNewDatabase(postgres, 'bench_dump', urls.production, (url) =>
+  const dump = await inNewDatabase(postgres, { name: 'bench_dump', like: urls.production }, (url) =>
     dumpAndRestore(postgres.bin, urls.production, url),
   );
-  const cloned = await inNewDatabase(postgres, 'bench_pgcopydb', urls.production, (url) =>
+  const cloned = await inNewDatabase(postgres, { name: 'bench_pgcopydb', like: urls.production }, (url) =>
     pgcopydb(urls.production, url),
   );
   const clones = await cloneInTurn(bench, postgres);
   await checkpoint(urls.production);
   const times = await backUp(bench);
-  const pipes = await inNewDatabase(postgres, 'bench_pipes', urls.production, (url) =>
+  const pipes = await inNewDatabase(postgres, { name: 'bench_pipes', like: urls.production }, (url) =>
     psqlPipes(bench, postgres.bin, url),
   );
   const reset = await resetAndDeploy(bench);
@@ -146,16 +146,17 @@ async function cloneInTurn(
 async function measureUpserts(postgres: PostgresServer, folder: string): Promise<number> {
   const { bench } = await layOut(postgres, path.join(folder, 'small'), smallUsers);
   await backUp(bench);
-  const { rows, seconds } = await inNewDatabase(postgres, 'bench_upserts', bench.urls.production, (url) =>
-    upserts(bench, url),
+  const { rows, seconds } = await inNewDatabase(
+    postgres,
+    { name: 'bench_upserts', like: bench.urls.production },
+    (url) => upserts(bench, url),
   );
   return rows / seconds;
 }
 
 async function inNewDatabase<T>(
   postgres: PostgresServer,
-  name: string,
-  like: string,
+  { name, like }: { name: string; like: string },
   work: (url: string) => Promise<T>,
 ): Promise<T> {
   const url = postgres.url(name);

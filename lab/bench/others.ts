@@ -75,7 +75,7 @@ export async function psqlPipes({ plan, urls }: Bench, bin: string, to: string):
   const psql = path.join(bin, 'psql');
   return withClient(urls.backup, 'bench', (backup) =>
     withClient(to, 'bench', async (target) => {
-      await runSchemaStep(plan, to, target, 'bench');
+      await runSchemaStep({ url: to, client: target }, plan, { key: 'bench' });
       const compiled = await compilePlan(plan, backup, target);
       return seconds(async () => {
         await stripPostData(target, schemas);
@@ -99,7 +99,7 @@ export async function upserts({ plan, urls }: Bench, to: string): Promise<{ rows
   const { schemas } = plan.databases.production;
   return withClient(urls.backup, 'bench', (backup) =>
     withClient(to, 'bench', async (target) => {
-      await runSchemaStep(plan, to, target, 'bench');
+      await runSchemaStep({ url: to, client: target }, plan, { key: 'bench' });
       await dropForeignKeys(target);
       const compiled = await compilePlan(plan, backup, target);
       await backup.query(`set search_path = ${identifiers(schemas)}`);

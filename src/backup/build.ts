@@ -1,20 +1,24 @@
-/** The backup database: built from production's definition, its parts planned for the copy engine. */
-import type { Client } from 'pg';
+/** The backup made ready for the rows: its database's schema, and the plan of the parts. */
 import { planParts, type CopyJob, type PartPlan } from '../engine/parts';
 import { readStoredTables, type StoredTable } from '../engine/tables';
 import { noteStage, stageDone } from '../ledger/checkpoints';
 import { mirrorClaim, type Claim, type RunIdentity } from '../ledger/claim';
 import { inTransaction } from '../postgres/connect';
-import { createDatabase, prepareLike } from '../postgres/databases';
+import { prepareLike } from '../postgres/databases';
 import { applyDdl } from '../postgres/ddl';
 import { dumpSchema, dumpSql, type DumpEntry } from '../postgres/dump';
+import type { Pair } from '../postgres/endpoint';
 import { identifiers, qualified } from '../postgres/sql';
 import { majorVersion, sameMajor } from '../postgres/versions';
-import { BACKUP_PHASE, markBackup, type Ends } from './manifest';
+import { BACKUP_PHASE, markBackup } from './manifest';
 
-/** Creates the backup's database if the plan says so. @returns true when it was created now */
-export async function openBackupDatabase(url: string, production: Client, create: boolean): Promise<boolean> {
-  return create ? createDatabase(url, production, 'backup create') : false;
+/** What a backup is made of and for. */
+export interface BackupOrder {
+  schemas: readonly string[];
+  run: RunIdentity;
+  claim: Claim;
+  /** The run created the database, and drops it in the end. */
+  created: boolean;
 }
 
 /**
@@ -22,35 +26,31 @@ export async function openBackupDatabase(url: string, production: Client, create
  * @throws KirikaeError when the database holds another run's backup or foreign tables
  */
 export async function beginBackup(
-  ends: Ends,
-  run: RunIdentity,
-  claim: Claim,
-  created: boolean,
+  { production, backup }: Pair,
+  { schemas, run, claim, created }: BackupOrder,
 ): Promise<PartPlan> {
-  await markBackup(ends, run, created);
-  await mirrorClaim(ends.backup, claim);
-  if (!(await stageDone(ends.backup, 'backup', 1, 'schema'))) {
-    await prepareLike(ends.backup, { client: ends.production, url: ends.productionUrl }, ends.schemas, false);
-    const plain = await dumpSchema(ends.productionUrl, ends.schemas, { owners: false });
-    const [from, to] = [await majorVersion(ends.production), await majorVersion(ends.backup)];
+  await markBackup(backup, run, { created, content: 'none' });
+  await mirrorClaim(backup.client, claim);
+  if (!(await stageDone(backup.client, BACKUP_PHASE, 'schema'))) {
+    await prepareLike(backup.client, production.client, schemas);
+    const plain = await dumpSchema(production.url, schemas, { owners: false });
+    const [from, to] = [await majorVersion(production.client), await majorVersion(backup.client)];
     const version = Math.min(from, to);
     // From PostgreSQL 17 on an index's functions are called without a search_path, which older ones may need.
     const pathless = from < 17 && to >= 17;
-    await inTransaction(ends.backup, async () => {
-      await applyDdl(ends.backup, dumpSql(plain, plain.pre, version), "production's schema");
+    await inTransaction(backup.client, async () => {
+      await applyDdl(backup.client, dumpSql(plain, plain.pre, version), "production's schema");
       const serving = plain.post.filter(servesReading);
       const post = dumpSql(plain, pathless ? withoutComputed(serving) : serving, version);
-      await ends.backup.query('update kirikae.backup set ddl_post_plain = $1', [post]);
-      await noteStage(ends.backup, 'backup', 1, 'schema');
+      await backup.client.query('update kirikae.backup set ddl_post_plain = $1', [post]);
+      await noteStage(backup.client, BACKUP_PHASE, 'schema');
     });
   }
-  const tables = await readStoredTables(ends.production, ends.schemas);
-  return planParts(
-    ends.backup,
-    BACKUP_PHASE,
-    tables.map(plainCopy),
-    await sameMajor(ends.production, ends.backup),
-  );
+  const tables = await readStoredTables(production.client, schemas);
+  return planParts(backup.client, BACKUP_PHASE, {
+    jobs: tables.map(plainCopy),
+    sameMajor: await sameMajor(production.client, backup.client),
+  });
 }
 
 // The backup is only read. Its row security could hide rows from their reader, and policies name roles that its server may lack.

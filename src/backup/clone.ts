@@ -7,33 +7,30 @@ import { isSameWorkflow, mirrorClaim, readClaim } from '../ledger/claim';
 import type { Claim, RunIdentity } from '../ledger/claim';
 import { describeScratch } from '../ledger/scratch';
 import { APPLICATION, inTransaction, one } from '../postgres/connect';
-import { copyFiles, endPredecessors, withCaretakers } from '../postgres/database-files';
+import { copyFiles, endPredecessors, withServer } from '../postgres/database-files';
 import { databaseExists } from '../postgres/databases';
+import type { Pair, Place, Work } from '../postgres/endpoint';
 import { databaseOf, dropCommand, placeOf } from '../postgres/url';
-import { BACKUP_PHASE, markBackup, type Ends } from './manifest';
-
-export interface Cloning {
-  productionUrl: string;
-  backupUrl: string;
-  /** Who clones, in application_name; the same for every attempt. */
-  label: string;
-  signal: AbortSignal;
-}
+import { BACKUP_PHASE, markBackup } from './manifest';
 
 /**
  * Makes the backup database as a copy of production's files; does nothing when it is there.
  * @throws KirikaeError naming the sessions that don't end
  */
-export async function cloneDatabase(cloning: Cloning): Promise<void> {
-  const { productionUrl, backupUrl, label, signal } = cloning;
-  await withCaretakers(cloning, 'clone', async (caretakers) => {
-    await endPredecessors(caretakers.owner, `${APPLICATION} ${label} clone`.slice(0, 63));
-    if (await databaseExists(backupUrl, `${label} look`)) return;
-    const stubborn = await copyFiles(caretakers, databaseOf(productionUrl), databaseOf(backupUrl), signal);
-    if (stubborn === null) return;
+export async function cloneDatabase(
+  { production, backup }: Pair<Place>,
+  work: Omit<Work, 'lanes'>,
+): Promise<void> {
+  const { label, signal } = work;
+  await withServer({ production, backup }, `${label} clone`, async (server) => {
+    await endPredecessors(server.owner, `${APPLICATION} ${label} clone`.slice(0, 63));
+    if (await databaseExists(backup.url, `${label} look`)) return;
+    const names = { from: databaseOf(production.url), to: databaseOf(backup.url) };
+    const remaining = await copyFiles(server, names, signal);
+    if (remaining === null) return;
     throw new KirikaeError(
       'StepFailed',
-      `Production ${placeOf(productionUrl)} can't be cloned while others are connected to it: ${stubborn.join(', ') || 'sessions that come back at once'}. End them, or set databases.backup.method to copy; then start again.`,
+      `Production ${placeOf(production.url)} can't be cloned while others are connected to it: ${remaining.join(', ') || 'sessions that come back at once'}. End them, or set databases.backup.method to copy; then start again.`,
     );
   });
 }
@@ -55,18 +52,22 @@ export async function isOwnClone(backup: Client, run: RunIdentity, productionUrl
  * Turns a clone into a backup like any other: marker, production's definition, the ledger's mirror. Nothing is left to copy or
  * to index; sealing reads and compares both sides as ever.
  */
-export async function adoptClone(ends: Ends, run: RunIdentity, claim: Claim): Promise<PartPlan> {
-  const own = await isOwnClone(ends.backup, run, ends.productionUrl);
-  if (!own && (await describeScratch(ends.backup)).kind === 'empty') {
+export async function adoptClone(
+  { production, backup }: Pair,
+  run: RunIdentity,
+  claim: Claim,
+): Promise<PartPlan> {
+  const own = await isOwnClone(backup.client, run, production.url);
+  if (!own && (await describeScratch(backup.client)).kind === 'empty') {
     throw new KirikaeError(
       'StepFailed',
-      `The backup database ${placeOf(ends.backupUrl)} was created by somebody else meanwhile, and a clone is always made anew. Remove it: ${dropCommand(ends.backupUrl)}`,
+      `The backup database ${placeOf(backup.url)} was created by somebody else meanwhile, and a clone is always made anew. Remove it: ${dropCommand(backup.url)}`,
     );
   }
-  await inTransaction(ends.backup, async () => {
-    await markBackup(ends, run, true, own);
-    for (const stage of ['schema', 'indexes']) await noteStage(ends.backup, 'backup', 1, stage);
+  await inTransaction(backup.client, async () => {
+    await markBackup(backup, run, { created: true, content: own ? 'any' : 'none' });
+    for (const stage of ['schema', 'indexes']) await noteStage(backup.client, BACKUP_PHASE, stage);
   });
-  await mirrorClaim(ends.backup, claim);
-  return planParts(ends.backup, BACKUP_PHASE, [], true);
+  await mirrorClaim(backup.client, claim);
+  return planParts(backup.client, BACKUP_PHASE, { jobs: [], sameMajor: true });
 }

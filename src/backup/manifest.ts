@@ -7,9 +7,11 @@ import type { SequenceState } from '../engine/tables';
 import { KirikaeError } from '../errors';
 import type { RunIdentity } from '../ledger/claim';
 import { describeScratch, emptyScratch } from '../ledger/scratch';
+import { backupDdl } from '../ledger/tables';
 import { all, one } from '../postgres/connect';
 import { dropDatabase } from '../postgres/databases';
-import type { TableName } from '../postgres/sql';
+import type { Endpoint } from '../postgres/endpoint';
+import { qualified, type TableName } from '../postgres/sql';
 import { dropCommand, placeOf } from '../postgres/url';
 
 export const BACKUP_PHASE: Phase = { name: 'backup', attempt: 1 };
@@ -45,41 +47,37 @@ export interface Backup {
   createdDatabase: boolean;
 }
 
-/** A copy under way: both ends and who copies. */
-export interface Ends {
-  production: Client;
-  productionUrl: string;
-  backup: Client;
-  backupUrl: string;
-  schemas: string[];
-}
-
-/** Marks the database as this run's backup. @param own it is known to be, whatever it holds */
-export async function markBackup(ends: Ends, run: RunIdentity, created: boolean, own = false): Promise<void> {
+/**
+ * Marks the database as this run's backup.
+ * @param origin.created by this run, which drops it in the end; @param origin.content `any` where it is known to be the run's own
+ */
+export async function markBackup(
+  backup: Endpoint,
+  run: RunIdentity,
+  { created, content }: { created: boolean; content: 'none' | 'any' },
+): Promise<void> {
   // Preflight looked too, but hours may lie between: what somebody put there since is neither mixed with nor removed.
-  const found = await describeScratch(ends.backup);
-  if (found.kind === 'foreign' && !own) {
+  const found = await describeScratch(backup.client);
+  if (found.kind === 'foreign' && content === 'none') {
     throw new KirikaeError(
       'StepFailed',
-      `The backup database ${placeOf(ends.backupUrl)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database, or remove this one: ${dropCommand(ends.backupUrl)}`,
+      `The backup database ${placeOf(backup.url)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database, or remove this one: ${dropCommand(backup.url)}`,
     );
   }
-  await ends.backup.query(`set client_min_messages = warning;
-    create schema if not exists kirikae;
-    create table if not exists kirikae.backup (
-      singleton boolean primary key default true check (singleton), namespace text not null, workflow_id text not null,
-      chain text not null, plan text not null, created_database boolean not null, started_at timestamptz not null default now(),
-      ddl_pre text, ddl_post text, ddl_post_plain text, manifest text, manifest_hash text, sealed_at timestamptz);
-    create table if not exists kirikae.stage (
-      phase text, attempt integer, name text, done_at timestamptz not null default now(), primary key (phase, attempt, name))`);
-  await ends.backup.query(
+  await backup.client.query(`set client_min_messages = warning;${backupDdl}`);
+  await backup.client.query(
     `insert into kirikae.backup (namespace, workflow_id, chain, plan, created_database) values ($1, $2, $3, $4, $5) on conflict do nothing`,
     [run.namespace, run.workflowId, run.chain, run.plan, created],
   );
-  const backup = await readBackup(ends.backup);
-  if (backup.workflowId !== run.workflowId || backup.chain !== run.chain) {
-    throw new KirikaeError('StepFailed', foreignBackup(backup, ends.backupUrl));
+  const marked = await readBackup(backup.client);
+  if (marked.workflowId !== run.workflowId || marked.chain !== run.chain) {
+    throw new KirikaeError('StepFailed', foreignBackup(marked, backup.url));
   }
+}
+
+/** The sealed tables by their quoted names, as `hashTables` gives them. */
+export function sealedTables({ tables }: Manifest): Map<string, TableHash> {
+  return new Map(tables.map((table) => [qualified(table), table]));
 }
 
 /** What the backup's marker says. @throws KirikaeError when there is no marker */
@@ -104,10 +102,10 @@ export async function readBackup(backup: Client): Promise<Backup> {
 }
 
 /** Removes the backup: the whole database when the run created it, else only what the run put there. */
-export async function removeBackup(url: string, backup: Client, schemas: readonly string[]): Promise<void> {
-  const { createdDatabase } = await readBackup(backup);
+export async function removeBackup({ url, client }: Endpoint, schemas: readonly string[]): Promise<void> {
+  const { createdDatabase } = await readBackup(client);
   if (createdDatabase) await dropDatabase(url, 'backup drop');
-  else await emptyScratch(backup, schemas);
+  else await emptyScratch(client, schemas);
 }
 
 /** The sentence for a backup of another run. */

@@ -2,19 +2,27 @@
 import { createHash } from 'node:crypto';
 import type { Client } from 'pg';
 import { hashTables } from '../engine/compare';
-import { hashJob, describeDifferences, narrowStored, maxProblems } from '../engine/differences';
+import {
+  hashJob,
+  describeDifferences,
+  narrowStored,
+  maxProblems,
+  storedSide,
+  type StoredSide,
+} from '../engine/differences';
 import { applyPostData, analyzeTables } from '../engine/post-data';
 import type { HashMethod } from '../engine/row-hash';
-import { readSequenceStates, writeSequences, readStoredTables, type StoredTable } from '../engine/tables';
+import { readSequenceStates, writeSequences } from '../engine/tables';
 import { KirikaeError, failureType } from '../errors';
 import { stageDone, noteStage } from '../ledger/checkpoints';
 import { withClient, one } from '../postgres/connect';
 import { dumpSchema, dumpHash, dumpSql } from '../postgres/dump';
+import type { Endpoint, Pair, Work } from '../postgres/endpoint';
 import { qualified } from '../postgres/sql';
 import { databaseOf } from '../postgres/url';
 import { sameMajor, majorVersion } from '../postgres/versions';
 import { filledViews } from '../postgres/views';
-import { type Ends, type Manifest, readBackup, BACKUP_PHASE } from './manifest';
+import { type Manifest, readBackup, BACKUP_PHASE } from './manifest';
 
 /**
  * Sequences, then both sides read again and compared, then the manifest.
@@ -22,40 +30,34 @@ import { type Ends, type Manifest, readBackup, BACKUP_PHASE } from './manifest';
  * @throws KirikaeError DataDiffer naming the tables that differ, and their rows by primary key
  */
 export async function sealBackup(
-  ends: Ends,
-  plan: { name: string; hash: string },
-  reading: { lanes: number; signal: AbortSignal; onTable: (rows: number) => void },
+  { production, backup }: Pair,
+  plan: { name: string; hash: string; schemas: string[] },
+  work: Work,
 ): Promise<{ manifest: Manifest; manifestHash: string }> {
-  const sealed = await readBackup(ends.backup);
+  const { schemas } = plan;
+  const sealed = await readBackup(backup.client);
   if (sealed.manifest && sealed.manifestHash)
     return { manifest: sealed.manifest, manifestHash: sealed.manifestHash };
-  const sequences = await readSequenceStates(ends.production, ends.schemas);
-  await writeSequences(ends.backup, sequences);
-  const method: HashMethod = (await sameMajor(ends.production, ends.backup)) ? 'record' : 'text';
-  const tables = await readStoredTables(ends.production, ends.schemas);
-  const copies = await readStoredTables(ends.backup, ends.schemas);
-  const common = { ...reading, lanes: Math.ceil(reading.lanes / 2), method, label: 'backup' };
-  const hash = (client: Client, url: string, of: StoredTable[], side: string) =>
-    hashTables(of.map(hashJob), {
-      ...common,
-      url,
-      notes: { client, phase: BACKUP_PHASE, side },
-    });
-  const [before, after, definition] = await withClient(ends.backupUrl, 'backup notes', (second) =>
+  const sequences = await readSequenceStates(production.client, schemas);
+  await writeSequences(backup.client, sequences);
+  const sameVersion = await sameMajor(production.client, backup.client);
+  const method: HashMethod = sameVersion ? 'record' : 'text';
+  const left = await storedSide(production, schemas);
+  const right = await storedSide(backup, schemas);
+  const hashing = { ...work, lanes: Math.ceil(work.lanes / 2), method };
+  const hash = ({ url, tables }: StoredSide, side: string, client: Client) =>
+    hashTables(tables.map(hashJob), { ...hashing, url, notes: { client, phase: BACKUP_PHASE, side } });
+  const [before, after, definition] = await withClient(backup.url, `${work.label} notes`, (second) =>
     Promise.all([
-      hash(ends.backup, ends.productionUrl, tables, 'source'),
-      hash(second, ends.backupUrl, copies, 'copy'),
-      dumpSchema(ends.productionUrl, ends.schemas, { owners: true }),
+      hash(left, 'source', backup.client),
+      hash(right, 'copy', second),
+      dumpSchema(production.url, schemas, { owners: true }),
     ]),
   );
   const problems = await describeDifferences(
     [before, after],
-    ['production', 'the backup'],
-    narrowStored(
-      { url: ends.productionUrl, client: ends.production, title: 'production', tables },
-      { url: ends.backupUrl, client: ends.backup, title: 'the backup', tables: copies },
-      common,
-    ),
+    [left.title, right.title],
+    narrowStored(left, right, hashing),
   );
   if (problems.length > 0) {
     throw new KirikaeError(
@@ -64,23 +66,23 @@ export async function sealBackup(
     );
   }
   const identity = await one<Manifest['source']>(
-    ends.production,
+    production.client,
     `select (select system_identifier::text from pg_control_system()) as "systemIdentifier", current_database() as database,
        current_setting('server_version') as "serverVersion"`,
   ).catch((error: unknown) => {
     // Hosted servers may keep their identity to themselves.
     if (failureType(error) !== 'StepFailed') throw error;
-    return { systemIdentifier: '', database: databaseOf(ends.productionUrl), serverVersion: '' };
+    return { systemIdentifier: '', database: databaseOf(production.url), serverVersion: '' };
   });
-  const version = await majorVersion(ends.production);
+  const version = await majorVersion(production.client);
   const manifest: Manifest = {
     format: 1,
     plan: plan.name,
     planHash: plan.hash,
     source: identity,
-    schemas: ends.schemas,
+    schemas,
     hashMethod: method,
-    tables: tables
+    tables: left.tables
       .map(({ schema, name }) => ({
         schema,
         name,
@@ -88,14 +90,14 @@ export async function sealBackup(
       }))
       .sort((a, b) => (qualified(a) < qualified(b) ? -1 : 1)),
     sequences,
-    filledViews: await filledViews(ends.production, ends.schemas),
+    filledViews: await filledViews(production.client, schemas),
     ddlHash: dumpHash(definition),
-    bytes: tables.reduce((sum, table) => sum + table.bytes, 0),
+    bytes: left.tables.reduce((sum, table) => sum + table.bytes, 0),
   };
   const text = JSON.stringify(manifest);
   const manifestHash = createHash('sha256').update(text).digest('hex');
   // Production's definition goes in with it, so that the backup alone restores.
-  await ends.backup.query(
+  await backup.client.query(
     `update kirikae.backup set manifest = $1, manifest_hash = $2, ddl_pre = $3, ddl_post = $4, sealed_at = now() where sealed_at is null`,
     [
       text,
@@ -108,31 +110,21 @@ export async function sealBackup(
 }
 
 /** Indexes and keys of the backup: they serve the mapping's joins; a restore doesn't need them. */
-export async function indexBackup(
-  backup: Client,
-  backupUrl: string,
-  work: { label: string; lanes: number; signal: AbortSignal },
-): Promise<void> {
-  if (!(await stageDone(backup, BACKUP_PHASE.name, BACKUP_PHASE.attempt, 'indexes'))) {
-    const { sql } = await one<{ sql: string }>(backup, 'select ddl_post_plain as sql from kirikae.backup');
-    await applyPostData({
-      ...work,
-      client: backup,
-      url: backupUrl,
-      phase: BACKUP_PHASE,
-      sql,
-      what: "backup's indexes and keys",
-      finish: (client) => noteStage(client, BACKUP_PHASE.name, BACKUP_PHASE.attempt, 'indexes'),
-    });
-  }
+export async function indexBackup(backup: Endpoint, work: Work): Promise<void> {
+  const { client } = backup;
+  if (await stageDone(client, BACKUP_PHASE, 'indexes')) return;
+  const { sql } = await one<{ sql: string }>(client, 'select ddl_post_plain as sql from kirikae.backup');
+  await applyPostData({
+    ...work,
+    target: backup,
+    phase: BACKUP_PHASE,
+    sql,
+    what: "backup's indexes and keys",
+    finish: (session) => noteStage(session, BACKUP_PHASE, 'indexes'),
+  });
 }
 
 /** Statistics of the backup: enough for the mapping's joins, and a tenth of the usual sample. */
-export async function analyzeBackup(
-  backup: Client,
-  backupUrl: string,
-  schemas: readonly string[],
-  work: { label: string; lanes: number; signal: AbortSignal },
-): Promise<void> {
-  await analyzeTables(backup, schemas, { ...work, url: backupUrl }, 10);
+export async function analyzeBackup(backup: Endpoint, schemas: readonly string[], work: Work): Promise<void> {
+  await analyzeTables(backup, { schemas, sample: 10 }, work);
 }

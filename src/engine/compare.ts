@@ -1,6 +1,8 @@
 /** Reads tables (or SELECTs) and sums their rows into counts and hashes, noted as they are done. */
 import type { Client } from 'pg';
-import { all, connect, destroy, disconnect } from '../postgres/connect';
+import { all } from '../postgres/connect';
+import type { Work } from '../postgres/endpoint';
+import { inSessions } from '../postgres/lanes';
 import { identifiers } from '../postgres/sql';
 import type { Phase } from './parts';
 import { tableHashSql, type ColumnType, type HashMethod } from './row-hash';
@@ -18,16 +20,12 @@ export interface TableHash {
   hash: string;
 }
 
-export interface Hashing {
+export interface Hashing extends Work {
   url: string;
-  label: string;
   method: HashMethod;
-  lanes: number;
   searchPath?: readonly string[];
-  /** As in `CopyGroup`. */
+  /** The snapshot that a live database is read at (`holdSnapshot`). */
   snapshot?: string;
-  onTable?: (rows: number) => void;
-  signal: AbortSignal;
   /** Where results are kept so that a retry goes on: a session on the database with the checkpoint tables. */
   notes?: { client: Client; phase: Phase; side: string };
 }
@@ -38,41 +36,25 @@ export async function hashTables(
   hashing: Hashing,
 ): Promise<Map<string, TableHash>> {
   const results = await earlierResults(hashing);
-  const queue = jobs.filter((job) => !results.has(job.name));
+  const open = jobs.filter((job) => !results.has(job.name));
+  const prepare = async (client: Client) => {
+    if (hashing.searchPath?.length)
+      await client.query(`set search_path = ${identifiers(hashing.searchPath)}`);
+    if (hashing.snapshot) await beginReading(client, hashing.snapshot);
+  };
   // The lanes share the session that notes results: one after the other.
   let noted = Promise.resolve();
-  const lane = async () => {
-    if (queue.length === 0) return;
-    const client = await connect(hashing.url, `${hashing.label} hash`);
-    const cut = () => destroy(client);
-    hashing.signal.addEventListener('abort', cut);
-    try {
-      if (hashing.searchPath?.length)
-        await client.query(`set search_path = ${identifiers(hashing.searchPath)}`);
-      if (hashing.snapshot) await beginReading(client, hashing.snapshot);
-      for (let job = queue.shift(); job; job = queue.shift()) {
-        hashing.signal.throwIfAborted();
-        const { rows } = await client.query<{ rows: string; hash: string }>(
-          tableHashSql(job.from, job.columns, hashing.method),
-        );
-        const result = { rows: Number(rows[0]?.rows), hash: rows[0]?.hash ?? '' };
-        results.set(job.name, result);
-        hashing.onTable?.(result.rows);
-        const { name } = job;
-        noted = noted.then(() => note(hashing, name, result));
-        await noted;
-      }
-    } catch (error) {
-      queue.length = 0;
-      throw error;
-    } finally {
-      hashing.signal.removeEventListener('abort', cut);
-      await disconnect(client);
-    }
+  const hash = async (client: Client, { name, from, columns }: HashJob) => {
+    const sql = tableHashSql(from, columns, hashing.method);
+    const { rows } = await client.query<{ rows: string; hash: string }>(sql);
+    const result = { rows: Number(rows[0]?.rows), hash: rows[0]?.hash ?? '' };
+    results.set(name, result);
+    hashing.onProgress?.(result.rows, 0);
+    noted = noted.then(() => note(hashing, name, result));
+    await noted;
   };
-  const done = await Promise.allSettled(Array.from({ length: Math.min(hashing.lanes, queue.length) }, lane));
-  hashing.signal.throwIfAborted();
-  for (const result of done) if (result.status === 'rejected') throw result.reason;
+  const { url, label, lanes, signal } = hashing;
+  await inSessions(open, { url, label: `${label} hash`, lanes, signal, prepare }, hash);
   return results;
 }
 

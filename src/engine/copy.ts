@@ -1,15 +1,19 @@
 /** Streams the parts of one group from source to target; each part and its checkpoint commit together. */
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { KirikaeError } from '../errors';
-import { all, connect, destroy, disconnect, inTransaction, one } from '../postgres/connect';
+import { all, inTransaction, one } from '../postgres/connect';
+import type { Work } from '../postgres/endpoint';
+import { withCutSessions } from '../postgres/lanes';
+import { mustEndSessions } from '../postgres/sessions';
 import { identifiers } from '../postgres/sql';
 import type { Phase } from './parts';
 import { beginReading } from './snapshot';
 
-export interface CopyGroup {
+export interface CopyGroup extends Omit<Work, 'lanes'> {
   sourceUrl: string;
   targetUrl: string;
   phase: Phase;
@@ -20,12 +24,8 @@ export interface CopyGroup {
   snapshot?: string;
   /** search_path on the target, for the functions that its checks and generated columns call. */
   targetPath: readonly string[];
-  /** Who copies, in application_name. */
-  label: string;
   /** Called in the target's transaction before each commit: throws when this run may no longer write. */
   mayWrite: (target: Client) => Promise<void>;
-  onProgress: (rows: number, bytes: number) => void;
-  signal: AbortSignal;
 }
 
 export interface Copied {
@@ -49,19 +49,11 @@ interface Part {
  * @throws an outage (retried), or KirikaeError when a source table was rewritten meanwhile
  */
 export async function copyGroup(task: CopyGroup): Promise<Copied> {
-  task.signal.throwIfAborted();
-  const source = await connect(task.sourceUrl, `${task.label} read`);
-  const target = await connect(task.targetUrl, `${task.label} write`).catch(async (error: unknown) => {
-    await disconnect(source);
-    throw error;
-  });
-  // Ending a session waits for its running COPY: an abort must cut both connections instead.
-  const cut = () => {
-    destroy(source);
-    destroy(target);
-  };
-  task.signal.addEventListener('abort', cut);
-  try {
+  const sessions = [
+    { url: task.sourceUrl, label: `${task.label} read` },
+    { url: task.targetUrl, label: `${task.label} write` },
+  ];
+  return withCutSessions(sessions, task.signal, async (source, target) => {
     await takeGroup(target, task);
     await target.query('set synchronous_commit = off');
     if (task.searchPath.length > 0) await source.query(`set search_path = ${identifiers(task.searchPath)}`);
@@ -69,17 +61,10 @@ export async function copyGroup(task: CopyGroup): Promise<Copied> {
     const parts = await openParts(target, task);
     await beginReading(source, task.snapshot);
     await lockSources(source, parts);
-    for (const part of parts) await copyPart(source, target, part, task);
+    for (const part of parts) await copyPart({ source, target }, part, task);
     await source.query('commit');
-    return await sealGroup(target, task);
-  } catch (error) {
-    cut();
-    if (task.signal.aborted) throw task.signal.reason;
-    throw error;
-  } finally {
-    task.signal.removeEventListener('abort', cut);
-    await Promise.all([disconnect(source), disconnect(target)]);
-  }
+    return sealGroup(target, task);
+  });
 }
 
 // A predecessor that was frozen may wake up: its writing session, which holds this lock, is ended first.
@@ -93,20 +78,19 @@ async function takeGroup(target: Client, task: CopyGroup): Promise<void> {
       [key],
     );
     if (taken) return;
-    await target.query(
-      `select pg_terminate_backend(pid) from pg_locks
-       where locktype = 'advisory' and granted and pid <> pg_backend_pid()
+    await mustEndSessions(target, {
+      where: `pid in (select l.pid from pg_locks l where locktype = 'advisory' and granted
          and database = (select oid from pg_database where datname = current_database())
-         and (classid::bigint << 32 | objid::bigint) = hashtextextended($1, 0) and objsubid = 1`,
-      [key],
-    );
+         and (classid::bigint << 32 | objid::bigint) = hashtextextended($1, 0) and objsubid = 1)`,
+      values: [key],
+    });
     if (Date.now() > deadline) {
       throw new KirikaeError(
         'Outage',
         `The session of an earlier attempt (${key}) does not end; trying again.`,
       );
     }
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    await wait(100, undefined, { signal: task.signal });
   }
 }
 
@@ -146,7 +130,11 @@ async function lockSources(source: Client, parts: readonly Part[]): Promise<void
   }
 }
 
-async function copyPart(source: Client, target: Client, part: Part, task: CopyGroup): Promise<void> {
+async function copyPart(
+  { source, target }: { source: Client; target: Client },
+  part: Part,
+  task: CopyGroup,
+): Promise<void> {
   const format = part.isBinary ? '(format binary)' : '(format text)';
   await inTransaction(target, async () => {
     const input = source.query(copyTo(`copy (${part.sql}) to stdout with ${format}`));
@@ -156,13 +144,13 @@ async function copyPart(source: Client, target: Client, part: Part, task: CopyGr
     const counter = new Transform({
       transform(chunk: Buffer, _encoding, done) {
         bytes += chunk.length;
-        task.onProgress(0, chunk.length);
+        task.onProgress?.(0, chunk.length);
         done(null, chunk);
       },
     });
     await pipeline(input, counter, output, { signal: task.signal });
     const rows = output.rowCount ?? 0;
-    task.onProgress(rows, 0);
+    task.onProgress?.(rows, 0);
     await task.mayWrite(target);
     const { rowCount } = await target.query(
       `update kirikae.part set rows = $4, bytes = $5, done_at = now()

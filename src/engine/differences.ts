@@ -1,17 +1,18 @@
 /** Hashes of two sides held against each other: a sentence for each table that differs, with the rows in which it does. */
-import type { Client } from 'pg';
+import type { Endpoint } from '../postgres/endpoint';
 import { qualified } from '../postgres/sql';
 import type { HashJob, TableHash } from './compare';
 import { describeDifferingRows, readPrimaryKey, type Narrowing } from './narrow';
-import type { StoredTable } from './tables';
+import { readStoredTables, type StoredTable } from './tables';
 
 /** A database whose stored tables are one side of a comparison. */
-export interface StoredSide {
-  url: string;
-  client: Client;
-  /** What a message calls it, e.g. `the backup`. */
-  title: string;
+export interface StoredSide extends Endpoint {
   tables: readonly StoredTable[];
+}
+
+/** The database with what its schemas store. */
+export async function storedSide(endpoint: Endpoint, schemas: readonly string[]): Promise<StoredSide> {
+  return { ...endpoint, tables: await readStoredTables(endpoint.client, schemas) };
 }
 
 /** Says which rows of a table differ, as text that follows the sentence about the table. */

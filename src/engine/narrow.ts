@@ -1,20 +1,19 @@
 /** Names the rows in which two sides of a comparison differ, by their primary keys; memory stays flat whatever the size. */
 import type { Client } from 'pg';
 import { failureType, sentence } from '../errors';
-import { all, connect, destroy, disconnect } from '../postgres/connect';
+import { all } from '../postgres/connect';
+import type { Place, Work } from '../postgres/endpoint';
+import { withCutSessions } from '../postgres/lanes';
 import { identifier, identifiers, type TableName } from '../postgres/sql';
 import { rowHash, type ColumnType, type HashMethod } from './row-hash';
 
 /** One side: a relation or sub-select as `compare.ts` hashes it, with the columns of the other side. */
-export interface Side {
-  url: string;
-  /** What a message calls it, e.g. `the backup`. */
-  title: string;
+export interface Side extends Place {
   from: string;
   searchPath?: readonly string[];
 }
 
-export interface Narrowing {
+export interface Narrowing extends Pick<Work, 'label' | 'signal'> {
   /** What should be. */
   left: Side;
   /** What is judged. */
@@ -23,8 +22,6 @@ export interface Narrowing {
   /** Columns of the primary key; empty when the table has none, or not all of them are compared. */
   key: readonly string[];
   method: HashMethod;
-  label: string;
-  signal: AbortSignal;
 }
 
 /** Rows of one key that aren't the same on both sides: how many there are on each. */
@@ -59,37 +56,27 @@ const maxShownLength = 80;
  * @throws the driver's error; the abort reason when the signal aborts
  */
 export async function findDifferingRows(narrowing: Narrowing): Promise<Differing> {
-  narrowing.signal.throwIfAborted();
-  const clients: Client[] = [];
-  const cut = () => clients.forEach(destroy);
-  narrowing.signal.addEventListener('abort', cut);
-  try {
-    for (const side of [narrowing.left, narrowing.right]) {
-      const client = await connect(side.url, `${narrowing.label} narrow`);
-      clients.push(client);
-      if (side.searchPath?.length) await client.query(`set search_path = ${identifiers(side.searchPath)}`);
+  const { left, right, key, label, signal } = narrowing;
+  const sessions = [left, right].map(({ url }) => ({ url, label: `${label} narrow` }));
+  return withCutSessions(sessions, signal, async (...clients) => {
+    for (const [n, client] of clients.entries()) {
+      const path = [left, right][n]?.searchPath;
+      if (path?.length) await client.query(`set search_path = ${identifiers(path)}`);
       await client.query('begin isolation level repeatable read read only');
     }
-    const [left, right] = clients as [Client, Client];
+    const [mine, yours] = clients as [Client, Client];
     const sums = await Promise.all([
-      readBuckets(left, narrowing.left, narrowing),
-      readBuckets(right, narrowing.right, narrowing),
+      readBuckets(mine, left, narrowing),
+      readBuckets(yours, right, narrowing),
     ]);
     const { chosen, isComplete } = chooseBuckets(...sums);
     const differing = await mergeKeys(
-      readKeys(left, narrowing.left, narrowing, chosen),
-      readKeys(right, narrowing.right, narrowing, chosen),
-      narrowing.key.length > 0,
+      readKeys({ ...left, client: mine }, narrowing, chosen),
+      readKeys({ ...right, client: yours }, narrowing, chosen),
+      key,
     );
     return { ...differing, isComplete };
-  } catch (error) {
-    cut();
-    if (narrowing.signal.aborted) throw narrowing.signal.reason;
-    throw error;
-  } finally {
-    narrowing.signal.removeEventListener('abort', cut);
-    await Promise.all(clients.map(disconnect));
-  }
+  });
 }
 
 /**
@@ -157,8 +144,7 @@ interface KeyRows {
 // Sorted by the key's hash and only then by its text: databases of any encoding agree on the order of numbers.
 // (The output must not be called h: `order by h` would then sort its text.)
 async function* readKeys(
-  client: Client,
-  side: Side,
+  { client, from }: Side & { client: Client },
   narrowing: Narrowing,
   chosen: readonly number[],
 ): AsyncGenerator<KeyRows, void> {
@@ -169,7 +155,7 @@ async function* readKeys(
     `declare differing no scroll cursor for
      select h::text as hash, count(*)::text as rows, sum(r)::text as sum${names.map((name) => `, ${name}`).join('')}
      from (select ${[`${keyHash(narrowing)} as h`, `${rowHash(narrowing.columns, narrowing.method)} as r`, ...keys].join(', ')}
-           from ${side.from} t where (${keyHash(narrowing)} & ${buckets - 1})::int = any('{${chosen.join()}}')) as chosen
+           from ${from} t where (${keyHash(narrowing)} & ${buckets - 1})::int = any('{${chosen.join()}}')) as chosen
      group by ${['h', ...names].join(', ')} order by ${['h', ...names].join(', ')}`,
   );
   for (;;) {
@@ -194,8 +180,9 @@ function keyHash({ key, columns, method }: Narrowing): string {
 async function mergeKeys(
   left: AsyncGenerator<KeyRows, void>,
   right: AsyncGenerator<KeyRows, void>,
-  hasKey: boolean,
+  key: readonly string[],
 ): Promise<Omit<Differing, 'isComplete'>> {
+  const hasKey = key.length > 0;
   const found: Omit<Differing, 'isComplete'> = { first: [], keys: 0, onlyLeft: 0, onlyRight: 0 };
   let [a, b] = await Promise.all([left.next(), right.next()]);
   while (!a.done || !b.done) {

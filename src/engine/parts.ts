@@ -35,13 +35,12 @@ const maxGroups = 120;
 
 /**
  * Plans a phase once: writes its parts into the target's ledger, or finds them there after a retry.
- * @param sameMajor both servers have the same major version, so that COPY may be binary
+ * @param copy.sameMajor both servers have the same major version, so that COPY may be binary
  */
 export async function planParts(
   target: Client,
   phase: Phase,
-  jobs: readonly CopyJob[],
-  sameMajor: boolean,
+  { jobs, sameMajor }: { jobs: readonly CopyJob[]; sameMajor: boolean },
 ): Promise<PartPlan> {
   await target.query(`set client_min_messages = warning`);
   await target.query(checkpointDdl);
@@ -49,7 +48,7 @@ export async function planParts(
   if (before) return before;
   const bytes = jobs.reduce((sum, job) => sum + job.source.bytes, 0);
   const partBytes = Math.min(maxPartBytes, Math.max(minPartBytes, Math.ceil(bytes / partsOfSmall)));
-  const parts = jobs.flatMap((job) => cut(job, sameMajor, partBytes)).sort((a, b) => b.bytes - a.bytes);
+  const parts = jobs.flatMap((job) => cut(job, { sameMajor, partBytes })).sort((a, b) => b.bytes - a.bytes);
   group(parts, partBytes);
   await inTransaction(target, async () => {
     for (let start = 0; start < parts.length; start += 500) {
@@ -97,7 +96,10 @@ interface PlannedPart {
   bytes: number;
 }
 
-function cut(job: CopyJob, sameMajor: boolean, partBytes: number): PlannedPart[] {
+function cut(
+  job: CopyJob,
+  { sameMajor, partBytes }: { sameMajor: boolean; partBytes: number },
+): PlannedPart[] {
   const count = Math.max(1, Math.min(job.source.pages, Math.ceil(job.source.bytes / partBytes)));
   const step = Math.ceil(job.source.pages / count);
   const base = {

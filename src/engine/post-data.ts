@@ -1,25 +1,18 @@
 /** Indexes, keys, triggers and the like after the rows: several at once, each with its checkpoint. */
-import { EventEmitter, once } from 'node:events';
 import type { Client } from 'pg';
 import { noteStage } from '../ledger/checkpoints';
-import { all, connect, destroy, disconnect, inTransaction } from '../postgres/connect';
+import { all, inTransaction } from '../postgres/connect';
 import { applyDdl } from '../postgres/ddl';
 import { parseDump } from '../postgres/dump';
+import type { Endpoint, Work } from '../postgres/endpoint';
+import { inSessions } from '../postgres/lanes';
 import { identifiers, qualified } from '../postgres/sql';
 import type { Phase } from './parts';
 import { readStoredTables } from './tables';
 
-/** How sessions of their own are opened. */
-export interface Session {
-  url: string;
-  label: string;
-  lanes: number;
-  signal: AbortSignal;
-}
-
-export interface PostData extends Session {
-  /** Session that has the checkpoints; takes what must be done one after the other. */
-  client: Client;
+export interface PostData extends Work {
+  /** Its session has the checkpoints, and takes what must be done one after the other. */
+  target: Endpoint;
   phase: Phase;
   /** The post-data section of a dump, as `dumpSql` writes it. */
   sql: string;
@@ -57,31 +50,31 @@ const foreignKey =
  * @throws KirikaeError naming what can't be applied
  */
 export async function applyPostData(post: PostData): Promise<void> {
-  await hurryAutovacuum(post.client);
+  await hurryAutovacuum(post.target.client);
   const { prelude, steps } = await planSteps(post);
   const done = await stagesOf(post);
   const open = (kind: Step['kind']) => steps.filter((step) => step.kind === kind && !done.has(step.name));
   const sqlOf = (list: readonly Step[]) => [prelude, ...list.map((step) => step.sql)].join('\n');
-  await inSessions(post, prelude, oneKeyAtATime([...open('key'), ...open('index')]));
+  await applySteps(post, prelude, oneKeyAtATime([...open('key'), ...open('index')]));
   const unchecked = open('unchecked key');
-  await inTransaction(post.client, async () => {
-    await applyDdl(post.client, sqlOf(unchecked), post.what);
-    await post.mayWrite?.(post.client);
-    for (const step of unchecked) await note(post, post.client, step);
+  await inTransaction(post.target.client, async () => {
+    await applyDdl(post.target.client, sqlOf(unchecked), post.what);
+    await post.mayWrite?.(post.target.client);
+    for (const step of unchecked) await note(post, post.target.client, step);
   });
-  await inSessions(post, prelude, open('check'));
-  await inTransaction(post.client, async () => {
-    const apply = () => applyDdl(post.client, sqlOf(open('rest')), post.what);
-    await (post.around ? post.around(post.client, apply) : apply());
-    await post.finish(post.client);
-    await post.mayWrite?.(post.client);
+  await applySteps(post, prelude, open('check'));
+  await inTransaction(post.target.client, async () => {
+    const apply = () => applyDdl(post.target.client, sqlOf(open('rest')), post.what);
+    await (post.around ? post.around(post.target.client, apply) : apply());
+    await post.finish(post.target.client);
+    await post.mayWrite?.(post.target.client);
   });
 }
 
 // Names are the dump's, so that a retry finds every step under its name; what is large comes first.
 async function planSteps(post: PostData): Promise<{ prelude: string; steps: Step[] }> {
   const { prelude, entries } = parseDump(post.sql);
-  const sizes = await tableSizes(post.client);
+  const sizes = await tableSizes(post.target.client);
   const checks = new Map<string, Step>();
   const steps = entries.map((entry): Step => {
     const name = `post ${entry.type} ${entry.schema}.${entry.name}`;
@@ -118,76 +111,48 @@ function oneKeyAtATime(keysThenIndexes: Step[]): Step[] {
 
 /**
  * Statistics for the planner, several tables at once; under the schemas' search_path, because expressions of indexes are computed.
- * @param target default_statistics_target, where the server's own isn't wanted
+ * @param options.sample default_statistics_target, where the server's own isn't wanted
  */
 export async function analyzeTables(
-  reader: Client,
-  schemas: readonly string[],
-  session: Session,
-  target?: number,
+  target: Endpoint,
+  options: { schemas: readonly string[]; sample?: number },
+  work: Work,
 ): Promise<void> {
-  await eachInSession(session, await readStoredTables(reader, schemas), async (client, table) => {
+  const { schemas, sample } = options;
+  const tables = await readStoredTables(target.client, schemas);
+  const prepare = async (client: Client) => {
+    await prepareBuilding(client);
     await client.query(`set search_path = ${identifiers(schemas)}`);
-    if (target !== undefined) await client.query(`set default_statistics_target = ${target}`);
-    await client.query(`analyze ${qualified(table)}`);
-  });
+    if (sample !== undefined) await client.query(`set default_statistics_target = ${sample}`);
+  };
+  await inSessions(
+    tables,
+    { ...work, url: target.url, label: `${work.label} keys`, prepare },
+    async (client, table) => void (await client.query(`analyze ${qualified(table)}`)),
+  );
 }
 
-async function inSessions(post: PostData, prelude: string, steps: readonly Step[]): Promise<void> {
-  const apply = (client: Client, step: Step) =>
-    inTransaction(client, async () => {
-      await applyDdl(client, `${prelude}\n${step.sql}`, post.what);
-      await post.mayWrite?.(client);
-      await note(post, client, step);
-    });
-  await eachInSession(post, steps, apply, (step) => step.after);
+// A step waits for the one it comes after.
+async function applySteps(post: PostData, prelude: string, steps: readonly Step[]): Promise<void> {
+  const { target, label, lanes, signal } = post;
+  const after = (step: Step) => step.after;
+  await inSessions(
+    steps,
+    { url: target.url, label: `${label} keys`, lanes, signal, after, prepare: prepareBuilding },
+    (client, step) =>
+      inTransaction(client, async () => {
+        await applyDdl(client, `${prelude}\n${step.sql}`, post.what);
+        await post.mayWrite?.(client);
+        await note(post, client, step);
+      }),
+  );
 }
 
-/** Takes items in their order, several at once; one waits for the one it comes `after`, if that is among them. */
-async function eachInSession<T>(
-  { url, label, lanes, signal }: Session,
-  items: readonly T[],
-  work: (client: Client, item: T) => Promise<void>,
-  after: (item: T) => T | undefined = () => undefined,
-): Promise<void> {
-  const queue = [...items];
-  const open = new Set<T | undefined>(items);
-  const ends = new EventEmitter();
-  const next = async (): Promise<T | undefined> => {
-    while (queue.length > 0) {
-      const ready = queue.findIndex((item) => !open.has(after(item)));
-      if (ready >= 0) return queue.splice(ready, 1)[0];
-      await once(ends, 'end');
-    }
-    return undefined;
-  };
-  const lane = async () => {
-    const client = await connect(url, `${label} keys`);
-    const cut = () => destroy(client);
-    signal.addEventListener('abort', cut);
-    try {
-      await hurryAutovacuum(client);
-      // The cores are busy with the other sessions' indexes.
-      await client.query(`set max_parallel_maintenance_workers = 0;
-        select set_config('maintenance_work_mem', '256MB', false) where pg_size_bytes(current_setting('maintenance_work_mem')) < 268435456`);
-      for (let item = await next(); item !== undefined; item = await next()) {
-        signal.throwIfAborted();
-        await work(client, item);
-        open.delete(item);
-        ends.emit('end');
-      }
-    } catch (error) {
-      queue.length = 0;
-      ends.emit('end');
-      throw error;
-    } finally {
-      signal.removeEventListener('abort', cut);
-      await disconnect(client);
-    }
-  };
-  const outcomes = await Promise.allSettled(Array.from({ length: Math.min(lanes, queue.length) }, lane));
-  signal.throwIfAborted();
-  for (const end of outcomes) if (end.status === 'rejected') throw end.reason;
+// The cores are busy with the other sessions' indexes.
+async function prepareBuilding(client: Client): Promise<void> {
+  await hurryAutovacuum(client);
+  await client.query(`set max_parallel_maintenance_workers = 0;
+    select set_config('maintenance_work_mem', '256MB', false) where pg_size_bytes(current_setting('maintenance_work_mem')) < 268435456`);
 }
 
 // Autovacuum, drawn to what was just loaded, gives way to a lock only once deadlock_timeout has passed, a second as a rule;
@@ -198,9 +163,9 @@ async function hurryAutovacuum(client: Client): Promise<void> {
   );
 }
 
-async function stagesOf({ client, phase }: PostData): Promise<Set<string>> {
+async function stagesOf({ target, phase }: PostData): Promise<Set<string>> {
   const rows = await all<{ name: string }>(
-    client,
+    target.client,
     'select name from kirikae.stage where phase = $1 and attempt = $2',
     [phase.name, phase.attempt],
   );
@@ -208,7 +173,7 @@ async function stagesOf({ client, phase }: PostData): Promise<Set<string>> {
 }
 
 async function note({ phase }: PostData, client: Client, step: Step): Promise<void> {
-  await noteStage(client, phase.name, phase.attempt, step.name);
+  await noteStage(client, phase, step.name);
 }
 
 /** Bytes of every table by its quoted name; views of all kinds have none. */

@@ -83,16 +83,16 @@ export async function readSequenceStates(
   });
 }
 
-/** Gives sequences their state; those the target doesn't have are skipped when `ifThere` says so. */
+/** Gives sequences their state. @param options.missing what a sequence is that the target doesn't have: an error, or skipped */
 export async function writeSequences(
   client: Client,
   sequences: readonly SequenceState[],
-  ifThere = false,
+  { missing }: { missing: 'error' | 'skip' } = { missing: 'error' },
 ): Promise<void> {
   for (const sequence of sequences) {
     await client.query(
       `select setval(s.oid, $3::bigint, $4) from
-       (select ${ifThere ? 'to_regclass' : ''}(format('%I.%I', $1::text, $2::text))::regclass as oid) s where s.oid is not null`,
+       (select ${missing === 'skip' ? 'to_regclass' : ''}(format('%I.%I', $1::text, $2::text))::regclass as oid) s where s.oid is not null`,
       [sequence.schema, sequence.name, sequence.lastValue, sequence.isCalled],
     );
   }

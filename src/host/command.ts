@@ -95,7 +95,7 @@ export async function runCommand(command: Command): Promise<string[]> {
         finish(() => {
           if (ended) reject(ended);
           else if (code === 0) resolve(lines);
-          else reject(new KirikaeError('StepFailed', failed(shown, code, signal, lines)));
+          else reject(new KirikaeError('StepFailed', failed(shown, code ?? signal ?? 'a signal', lines)));
         }),
       );
     });
@@ -104,8 +104,8 @@ export async function runCommand(command: Command): Promise<string[]> {
   }
 }
 
-function failed(shown: string, code: number | null, signal: string | null, lines: string[]): string {
-  const how = code === null ? `was ended by ${signal ?? 'a signal'}` : `exited with code ${code}`;
+function failed(shown: string, end: number | string, lines: string[]): string {
+  const how = typeof end === 'string' ? `was ended by ${end}` : `exited with code ${end}`;
   const last = lines.slice(-5).join(' | ');
   return `The command "${shown}" ${how}${last ? `; its last output: ${last}` : ''}`;
 }

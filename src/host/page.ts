@@ -10,27 +10,26 @@ import { probeMaintenance } from './probe';
 /** Turns the page on or off and waits until the probe shows it. @throws KirikaeError when it doesn't within `probe.within` */
 export async function turnMaintenance(
   plan: Plan,
-  on: boolean,
-  key: string,
-  signal?: AbortSignal,
+  page: 'on' | 'off',
+  { key, signal }: { key: string; signal?: AbortSignal },
 ): Promise<void> {
   const { maintenance } = plan;
   if (maintenance.kind === 'nginx') {
     const file = path.resolve(plan.folder, maintenance.flagFile);
-    if (!on) rmSync(file, { force: true });
+    if (page === 'off') rmSync(file, { force: true });
     else if (!existsSync(file)) {
       mkdirSync(path.dirname(file), { recursive: true });
       writeFileSync(file, 'maintenance by kirikae\n');
     }
   } else {
     await runCommand({
-      run: on ? maintenance.on : maintenance.off,
+      run: maintenance[page],
       cwd: path.resolve(plan.folder, maintenance.cwd ?? '.'),
       env: namedVariables(maintenance.env),
       timeoutMs: milliseconds(maintenance.timeout),
-      key: `${key} maintenance ${on ? 'on' : 'off'}`,
+      key: `${key} maintenance ${page}`,
       ...(signal ? { signal } : {}),
     });
   }
-  await probeMaintenance(plan, on, signal);
+  await probeMaintenance(plan, page, signal);
 }

@@ -1,4 +1,5 @@
 /** Asking an address from outside: once, or until it shows what is expected. */
+import { setTimeout as wait } from 'node:timers/promises';
 import { sentence, KirikaeError } from '../errors';
 import type { Plan } from '../settings/read';
 import { milliseconds } from '../settings/schema';
@@ -14,7 +15,7 @@ export async function repeatUntil(
     signal?.throwIfAborted();
     const complaint = await attempt();
     if (complaint === null || Date.now() >= deadline) return complaint;
-    await new Promise((resolve) => setTimeout(resolve, Math.min(250, Math.max(1, deadline - Date.now()))));
+    await wait(Math.min(250, Math.max(1, deadline - Date.now())), undefined, { signal });
   }
 }
 
@@ -42,9 +43,9 @@ export async function get(
 }
 
 /** Asks the page's address until it shows what is expected. @throws KirikaeError with the last answer */
-export async function probeMaintenance(plan: Plan, on: boolean, signal?: AbortSignal): Promise<void> {
+export async function probeMaintenance(plan: Plan, page: 'on' | 'off', signal?: AbortSignal): Promise<void> {
   const { probe } = plan.maintenance;
-  const expected = on ? probe.on : probe.off;
+  const expected = probe[page];
   const last = await repeatUntil(milliseconds(probe.within), signal, async () => {
     const answer = await get(probe.url, signal);
     return answer.status === expected ? null : answer.text;
@@ -52,7 +53,7 @@ export async function probeMaintenance(plan: Plan, on: boolean, signal?: AbortSi
   if (last !== null) {
     throw new KirikaeError(
       'StepFailed',
-      `The maintenance probe ${probe.url} should show ${expected} (page ${on ? 'on' : 'off'}) but shows ${last} after ${probe.within}. Look at the proxy that serves the page.`,
+      `The maintenance probe ${probe.url} should show ${expected} (page ${page}) but shows ${last} after ${probe.within}. Look at the proxy that serves the page.`,
     );
   }
 }

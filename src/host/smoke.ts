@@ -13,24 +13,17 @@ import { get, repeatUntil } from './probe';
 export async function runCheck(
   plan: Plan,
   check: AutomaticCheck,
-  productionUrl: string,
-  options: { key: string; signal?: AbortSignal; withinMs?: number },
+  options: { productionUrl: string; key: string; signal?: AbortSignal },
 ): Promise<string> {
   switch (check.kind) {
     case 'http': {
-      const complaint = await repeatUntil(
-        options.withinMs ?? milliseconds(check.within),
-        options.signal,
-        async () => {
-          const answer = await get(check.url, options.signal);
-          if (answer.status !== check.expect.status)
-            return `expected status ${check.expect.status}, got ${answer.text}`;
-          const wanted = check.expect.bodyIncludes;
-          return wanted !== undefined && !answer.body.includes(wanted)
-            ? `the answer lacks "${wanted}"`
-            : null;
-        },
-      );
+      const complaint = await repeatUntil(milliseconds(check.within), options.signal, async () => {
+        const answer = await get(check.url, options.signal);
+        if (answer.status !== check.expect.status)
+          return `expected status ${check.expect.status}, got ${answer.text}`;
+        const wanted = check.expect.bodyIncludes;
+        return wanted !== undefined && !answer.body.includes(wanted) ? `the answer lacks "${wanted}"` : null;
+      });
       if (complaint !== null)
         throw new KirikaeError(
           'StepFailed',
@@ -39,7 +32,7 @@ export async function runCheck(
       return `status ${check.expect.status}`;
     }
     case 'sql':
-      return withClient(productionUrl, 'check', async (client) =>
+      return withClient(options.productionUrl, 'check', async (client) =>
         inTransaction(
           client,
           async () => {

@@ -3,17 +3,18 @@ import type { Client } from 'pg';
 import { all, one } from '../postgres/connect';
 import { checkpointDdl } from './tables';
 
+/** A phase of copying and which attempt at it. */
+export interface PhaseAttempt {
+  name: string;
+  attempt: number;
+}
+
 /** True when a stage of a phase has been committed. */
-export async function stageDone(
-  client: Client,
-  phase: string,
-  attempt: number,
-  name: string,
-): Promise<boolean> {
+export async function stageDone(client: Client, phase: PhaseAttempt, stage: string): Promise<boolean> {
   const rows = await all(
     client,
     'select 1 from kirikae.stage where phase = $1 and attempt = $2 and name = $3',
-    [phase, attempt, name],
+    [phase.name, phase.attempt, stage],
   );
   return rows.length > 0;
 }
@@ -30,9 +31,9 @@ export async function lastAttempt(client: Client, phase: string): Promise<number
 }
 
 /** Notes a stage as done, in the caller's transaction. */
-export async function noteStage(client: Client, phase: string, attempt: number, name: string): Promise<void> {
+export async function noteStage(client: Client, phase: PhaseAttempt, stage: string): Promise<void> {
   await client.query(
     'insert into kirikae.stage (phase, attempt, name) values ($1, $2, $3) on conflict do nothing',
-    [phase, attempt, name],
+    [phase.name, phase.attempt, stage],
   );
 }

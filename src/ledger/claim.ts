@@ -120,11 +120,15 @@ export async function setMark(client: Client, mark: Mark): Promise<void> {
   await client.query(`update kirikae.claim set ${mark} = coalesce(${mark}, now())`);
 }
 
-export async function notePage(client: Client, on: boolean): Promise<void> {
+export async function notePage(client: Client, { on }: { on: boolean }): Promise<void> {
   await client.query('update kirikae.claim set page_on = $1', [on]);
 }
 
-export async function noteFence(client: Client, on: boolean, before: string | null): Promise<void> {
+/** @param fence.before the database's own setting before it */
+export async function noteFence(
+  client: Client,
+  { on, before }: { on: boolean; before: string | null },
+): Promise<void> {
   await client.query('update kirikae.claim set fence_on = $1, fence_before = $2', [on, before]);
 }
 

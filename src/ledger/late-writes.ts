@@ -4,7 +4,7 @@ import { all, inTransaction } from '../postgres/connect';
 import { qualified } from '../postgres/sql';
 
 /** Cumulative write counters of the managed tables: what was written after `verify` is counted against them. */
-export async function readCounters(client: Client, schemas: readonly string[]): Promise<Map<string, number>> {
+async function readCounters(client: Client, schemas: readonly string[]): Promise<Map<string, number>> {
   await client.query('select pg_stat_clear_snapshot()');
   const rows = await all<{ schema: string; name: string; written: string }>(
     client,

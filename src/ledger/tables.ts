@@ -20,6 +20,11 @@ create table if not exists kirikae.counters (
 );
 comment on schema kirikae is 'Ledger of an offline migration by Kirikae; removed when the run has ended.';`;
 
+const stageTable = `
+create table if not exists kirikae.stage (
+  phase text, attempt integer, name text, done_at timestamptz not null default now(), primary key (phase, attempt, name)
+);`;
+
 /** Where parts and hashes of a copy are noted: on the copy's target, in the transaction of the rows themselves. */
 export const checkpointDdl = `
 create schema if not exists kirikae;
@@ -34,6 +39,24 @@ create table if not exists kirikae.table_hash (
   phase text, attempt integer, side text, name text, rows numeric not null, hash text not null,
   primary key (phase, attempt, side, name)
 );
-create table if not exists kirikae.stage (
-  phase text, attempt integer, name text, done_at timestamptz not null default now(), primary key (phase, attempt, name)
+${stageTable}`;
+
+/** A backup's marker, which takes the definition and the manifest when they are there, and what its making has committed. */
+export const backupDdl = `
+create schema if not exists kirikae;
+create table if not exists kirikae.backup (
+  singleton boolean primary key default true check (singleton), namespace text not null, workflow_id text not null,
+  chain text not null, plan text not null, created_database boolean not null, started_at timestamptz not null default now(),
+  ddl_pre text, ddl_post text, ddl_post_plain text, manifest text, manifest_hash text, sealed_at timestamptz);
+${stageTable}`;
+
+/** A shadow's marker. */
+export const shadowDdl = `
+create schema kirikae;
+create table kirikae.shadow (owner text not null, created_database boolean not null);`;
+
+/** Where the old objects wait that a reset has set aside; in production, whose schema `kirikae` is there already. */
+export const keptDdl = `
+create table if not exists kirikae.kept (
+  position integer primary key, home text not null unique, schema text not null unique
 );`;

@@ -92,7 +92,6 @@ export const mappingSchema = z.strictObject({
 
 export type Mapping = z.output<typeof mappingSchema>;
 export type TableMapping = Mapping['tables'][string];
-export type ExtraRows = TableMapping['rows'][number];
 
 /**
  * Parses a mapping file; an empty one copies everything under its own name.

@@ -84,7 +84,7 @@ export async function checkAssertions(
 }
 
 /** How people read a source: its table, and whether these rows come on top of its own. */
-export function sourceLabel(source: CompiledSource): string {
+function sourceLabel(source: CompiledSource): string {
   return source.kind === 'base' ? readable(source.origin) : `${readable(source.origin)} (extra rows)`;
 }
 

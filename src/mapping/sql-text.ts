@@ -77,7 +77,7 @@ export function parseQuery(text: string): Parsed {
 }
 
 /** Every typed node below (and with) a tree, parents first. */
-export function* walk(tree: unknown): Generator<[string, Node]> {
+function* walk(tree: unknown): Generator<[string, Node]> {
   if (Array.isArray(tree)) {
     for (const item of tree) yield* walk(item);
   } else if (tree !== null && typeof tree === 'object') {

@@ -15,6 +15,7 @@ import { volatileFunctionNames } from '../mapping/scan';
 import { readCatalog } from '../postgres/catalog';
 import { inTransaction, withClient } from '../postgres/connect';
 import { dumpSchema, dumpSql } from '../postgres/dump';
+import type { Endpoint, Pair, Place, Work } from '../postgres/endpoint';
 import { qualified } from '../postgres/sql';
 import { majorVersion, sameMajor } from '../postgres/versions';
 import { filledViews, refreshViews } from '../postgres/views';
@@ -39,7 +40,7 @@ export async function compilePlan(plan: Plan, source: Client, target: Client): P
   });
 }
 
-/** As `compilePlan`, for a run under way, where nothing may be unexplained any more. */
+/** Compiles the mapping of a run under way. @throws KirikaeError when it leaves anything unexplained */
 export async function compileForRun(
   plan: Plan,
   backup: Client,
@@ -57,22 +58,21 @@ export async function compileForRun(
 
 export interface Migration {
   plan: Plan;
-  production: Client;
-  backup: Client;
   run: RunIdentity;
 }
 
 /** Takes keys, indexes and triggers away and plans the parts; goes on where an earlier attempt stopped. */
-export async function beginMigrate({ plan, production, backup, run }: Migration): Promise<PartPlan> {
+export async function beginMigrate(pair: Pair, { plan, run }: Migration): Promise<PartPlan> {
+  const [production, backup] = [pair.production.client, pair.backup.client];
   const { schemas } = plan.databases.production;
   await ownClaim(production, run);
   await production.query('set client_min_messages = warning');
   await production.query(checkpointDdl);
-  if (!(await stageDone(production, 'migrate', 1, 'stripped'))) {
+  if (!(await stageDone(production, MIGRATE_PHASE, 'stripped'))) {
     await inTransaction(production, async () => {
       await ownClaim(production, run);
       await stripPostData(production, schemas);
-      await noteStage(production, 'migrate', 1, 'stripped');
+      await noteStage(production, MIGRATE_PHASE, 'stripped');
     });
   }
   const compiled = await compileForRun(plan, backup, production);
@@ -83,7 +83,7 @@ export async function beginMigrate({ plan, production, backup, run }: Migration)
   const jobs = compiled.tables.flatMap((table) =>
     copyJobs(table, sources, targets.get(qualified(table.target))),
   );
-  return planParts(production, MIGRATE_PHASE, jobs, await sameMajor(production, backup));
+  return planParts(production, MIGRATE_PHASE, { jobs, sameMajor: await sameMajor(production, backup) });
 }
 
 /** The columns a mapping fills in one target table, with their exact types. */
@@ -119,22 +119,22 @@ function copyJobs(
 
 /** Keys, indexes and triggers back from the shadow's dump; sequences; materialized views; ANALYZE. */
 export async function finishMigrate(
-  { plan, production, run }: Migration,
-  urls: { production: string; shadow: string },
-  manifest: Manifest,
-  work: { label: string; lanes: number; signal: AbortSignal },
+  target: { production: Endpoint; shadow: Place },
+  { plan, run, manifest }: Migration & { manifest: Manifest },
+  work: Work,
 ): Promise<void> {
   const { schemas } = plan.databases.production;
+  const { client: production } = target.production;
+  const shadowUrl = target.shadow.url;
   await ownClaim(production, run);
   const phase = MIGRATE_PHASE;
-  if (!(await stageDone(production, phase.name, phase.attempt, 'keys'))) {
-    const dump = await dumpSchema(urls.shadow, schemas, { owners: false });
+  if (!(await stageDone(production, phase, 'keys'))) {
+    const dump = await dumpSchema(shadowUrl, schemas, { owners: false });
     const entries = await strippedEntries(production, schemas, dump.post);
-    const views = await withClient(urls.shadow, 'migrate shadow', (shadow) => filledViews(shadow, schemas));
+    const views = await withClient(shadowUrl, 'migrate shadow', (shadow) => filledViews(shadow, schemas));
     await applyPostData({
       ...work,
-      client: production,
-      url: urls.production,
+      target: target.production,
       phase,
       sql: dumpSql(dump, entries, await majorVersion(production)),
       what: "new schema's keys, indexes and triggers",
@@ -142,9 +142,9 @@ export async function finishMigrate(
       finish: async (client) => {
         await advanceSequences(client, schemas, manifest);
         await refreshViews(client, schemas, views);
-        await noteStage(client, phase.name, phase.attempt, 'keys');
+        await noteStage(client, phase, 'keys');
       },
     });
   }
-  await analyzeTables(production, schemas, { ...work, url: urls.production });
+  await analyzeTables(target.production, { schemas }, work);
 }

@@ -18,7 +18,7 @@ export async function advanceSequences(
   schemas: readonly string[],
   manifest: Manifest,
 ): Promise<void> {
-  await writeSequences(client, manifest.sequences, true);
+  await writeSequences(client, manifest.sequences, { missing: 'skip' });
   const filled = await all<FilledColumn>(
     client,
     `select distinct sn.nspname as "sequenceSchema", s.relname as "sequenceName", n.nspname as schema, c.relname as name,

@@ -4,14 +4,16 @@ import type { Manifest } from '../backup/manifest';
 import type { Dropped, TableReport } from '../contract';
 import { hashTables, type HashJob, type TableHash } from '../engine/compare';
 import { maxProblems } from '../engine/differences';
-import { describeDifferingRows, readPrimaryKey, type Narrowing } from '../engine/narrow';
+import { describeDifferingRows, readPrimaryKey, type Narrowing, type Side } from '../engine/narrow';
 import { KirikaeError, sentence, failWith, isStatementsFault } from '../errors';
 import { type CompiledMapping, type CompiledTable, selectSql } from '../mapping/compiled';
 import { compareWithShadow } from '../new-schema/deploy';
 import { all, inTransaction, one, withClient } from '../postgres/connect';
+import type { Pair, Place, Work } from '../postgres/endpoint';
 import { identifiers, qualified, readable, type TableName } from '../postgres/sql';
 import { sameMajor } from '../postgres/versions';
-import { compileForRun, filledColumns, type Migration } from './plan';
+import type { Plan } from '../settings/read';
+import { compileForRun, filledColumns } from './plan';
 
 export interface Verified {
   tables: TableReport[];
@@ -25,31 +27,30 @@ export interface Verified {
  * @throws KirikaeError DataDiffer listing every table (with the keys of its first wrong rows), schema object or assertion that fails
  */
 export async function verifyMigration(
-  migration: Migration,
-  manifest: Manifest,
-  urls: { production: string; backup: string; shadow: string },
-  reading: { lanes: number; signal: AbortSignal; onTable: (rows: number) => void },
+  databases: Pair & { shadow: Place },
+  { plan, manifest }: { plan: Plan; manifest: Manifest },
+  work: Work,
 ): Promise<Verified> {
-  const { plan, production, backup } = migration;
+  const [production, backup] = [databases.production.client, databases.backup.client];
   const { schemas } = plan.databases.production;
   const compiled = await compileForRun(plan, backup, production);
   const method = (await sameMajor(production, backup)) ? 'record' : 'text';
-  const common = { ...reading, method, label: 'verify', searchPath: schemas } as const;
+  const hashing = { ...work, method, searchPath: schemas } as const;
   const roots = await partitionedTables(production, schemas);
   // Progress counts the rows of the new tables once, not their sources too.
   const expected = await hashTables(compiled.tables.flatMap(sourceJobs), {
-    ...common,
-    url: urls.backup,
-    onTable: () => undefined,
+    ...hashing,
+    url: databases.backup.url,
+    onProgress: undefined,
   });
   const found = await hashTables(
     compiled.tables.map((table) => targetJob(table, roots)),
-    { ...common, url: urls.production },
+    { ...hashing, url: databases.production.url },
   );
   const problems = [
     ...conservation(compiled, manifest, expected),
     ...(await contentProblems(compiled.tables, [expected, found], (table) =>
-      narrowMapped(table, production, urls, { method, label: 'verify', signal: reading.signal, schemas }),
+      narrowMapped(table, databases, hashing),
     )),
     ...(await failedAssertions(production, compiled, schemas)),
   ];
@@ -59,7 +60,7 @@ export async function verifyMigration(
       `The migrated database is not what the mapping says: ${problems.slice(0, maxProblems).join('; ')}${problems.length > maxProblems ? `; and ${problems.length - maxProblems} more` : ''}.`,
     );
   }
-  await compareWithShadow(urls.production, urls.shadow, schemas);
+  await compareWithShadow(databases.production.url, databases.shadow.url, schemas);
   const tables = compiled.tables.map((table) => tableReport(table, expected, found));
   return {
     tables,
@@ -164,29 +165,35 @@ async function contentProblems(
 // The rows that the mapping selects from the backup against those of the new table, by the new table's key.
 async function narrowMapped(
   table: CompiledTable,
-  production: Client,
-  urls: { production: string; backup: string; shadow: string },
-  { schemas, ...reading }: Pick<Narrowing, 'method' | 'label' | 'signal'> & { schemas: readonly string[] },
+  { production, backup, shadow: { url: shadowUrl } }: Pair & { shadow: Place },
+  {
+    method,
+    label,
+    signal,
+    searchPath,
+  }: Pick<Narrowing, 'method' | 'label' | 'signal'> & Pick<Side, 'searchPath'>,
 ): Promise<string> {
   const columns = filledColumns(table);
-  const ownKey = await readPrimaryKey(production, table.target);
+  const ownKey = await readPrimaryKey(production.client, table.target);
   const key =
     ownKey.length > 0
       ? ownKey
-      : await withClient(urls.shadow, 'verify key', (shadow) => readPrimaryKey(shadow, table.target));
+      : await withClient(shadowUrl, 'verify key', (shadow) => readPrimaryKey(shadow, table.target));
   // A key that the database fills by itself is not the mapping's: its rows can't be told apart by it.
   const isFilled = key.every((name) => table.columns.includes(name));
   const selects = table.sources.map((source) => `(${selectSql(source, table.columns)})`);
   if (selects.length === 0) selects.push(`(select * from ${qualified(table.target)} where false)`);
   return describeDifferingRows({
-    ...reading,
+    method,
+    label,
+    signal,
     left: {
-      url: table.sources.length > 0 ? urls.backup : urls.production,
+      url: table.sources.length > 0 ? backup.url : production.url,
       title: "the mapping's rows",
       from: `(${selects.join(' union all ')})`,
-      searchPath: schemas,
+      searchPath,
     },
-    right: { url: urls.production, title: 'production', from: qualified(table.target), searchPath: schemas },
+    right: { ...production, from: qualified(table.target), searchPath },
     columns,
     key: isFilled ? key : [],
   });

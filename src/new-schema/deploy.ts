@@ -1,10 +1,10 @@
 /** The new schema: deployed by SQL files or a command to an emptied database, and compared with the shadow's. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Client } from 'pg';
 import { KirikaeError, failWith, sqlStateOf } from '../errors';
 import { runCommand } from '../host/command';
 import { compareDumps, dumpSchema } from '../postgres/dump';
+import type { Endpoint } from '../postgres/endpoint';
 import { identifiers } from '../postgres/sql';
 import { throughTheFence } from '../postgres/url';
 import { namedVariables } from '../settings/environment';
@@ -13,15 +13,13 @@ import { milliseconds } from '../settings/schema';
 
 /**
  * Runs the plan's schema step against a database whose managed schemas are empty.
- * @param key the same for every attempt, see `runCommand`
+ * @param attempt.key the same for every attempt: a command that an earlier one left running is ended first
  * @throws KirikaeError naming the file or command that failed
  */
 export async function runSchemaStep(
+  { url, client }: Omit<Endpoint, 'title'>,
   plan: Plan,
-  url: string,
-  client: Client,
-  key: string,
-  signal?: AbortSignal,
+  { key, signal }: { key: string; signal?: AbortSignal },
 ): Promise<void> {
   if (plan.schema.kind === 'sql') {
     await client.query(

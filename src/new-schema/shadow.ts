@@ -2,32 +2,32 @@
 import type { Client } from 'pg';
 import { KirikaeError } from '../errors';
 import { describeScratch, emptyScratch } from '../ledger/scratch';
+import { shadowDdl } from '../ledger/tables';
 import { all, one, withClient } from '../postgres/connect';
-import { createDatabase, dropDatabase, databaseExists, prepareLike } from '../postgres/databases';
+import { createDatabase, dropDatabase, databaseExists, grantLike, prepareLike } from '../postgres/databases';
+import type { Endpoint, Place } from '../postgres/endpoint';
 import { dropCommand, placeOf } from '../postgres/url';
 import type { Plan } from '../settings/read';
 
 /** Makes an empty shadow like production, marked as this run's. @returns notes about grants it could not take over */
 export async function prepareShadow(
+  { production, shadow: { url } }: { production: Endpoint; shadow: Place },
   plan: Plan,
-  production: Client,
-  urls: { production: string; shadow: string },
   owner: string,
 ): Promise<string[]> {
   const { schemas } = plan.databases.production;
   const created = plan.databases.shadow.create
-    ? await createDatabase(urls.shadow, production, 'shadow create')
+    ? await createDatabase(url, production.client, 'shadow create')
     : false;
-  return withClient(urls.shadow, 'shadow', async (shadow) => {
+  return withClient(url, 'shadow', async (shadow) => {
     const found = await describeScratch(shadow);
-    if (found.kind === 'foreign')
-      throw new KirikaeError('StepFailed', foreignShadow(urls.shadow, found.objects));
+    if (found.kind === 'foreign') throw new KirikaeError('StepFailed', foreignShadow(url, found.objects));
     const before = await shadowCreated(shadow);
     await emptyScratch(shadow, schemas);
-    await shadow.query(`set client_min_messages = warning; create schema kirikae;
-      create table kirikae.shadow (owner text not null, created_database boolean not null)`);
+    await shadow.query(`set client_min_messages = warning;${shadowDdl}`);
     await shadow.query('insert into kirikae.shadow values ($1, $2)', [owner, created || before]);
-    return prepareLike(shadow, { client: production, url: urls.production }, schemas, true);
+    await prepareLike(shadow, production.client, schemas);
+    return grantLike(shadow, production.url, schemas);
   });
 }
 

@@ -115,25 +115,3 @@ export async function one<T>(client: Client, sql: string, values: unknown[] = []
 export async function all<T>(client: Client, sql: string, values: unknown[] = []): Promise<T[]> {
   return (await client.query(sql, values)).rows as T[];
 }
-
-/** Runs `work` over `items` on `lanes` workers at a time, in order; the first failure stops the taking of further items. */
-export async function inLanes<T>(
-  items: readonly T[],
-  lanes: number,
-  work: (item: T) => Promise<void>,
-): Promise<void> {
-  const queue = [...items];
-  let failed = false;
-  const lane = async () => {
-    for (let item = queue.shift(); item !== undefined && !failed; item = queue.shift()) {
-      try {
-        await work(item);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    }
-  };
-  const results = await Promise.allSettled(Array.from({ length: Math.min(lanes, items.length) }, lane));
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
-}

@@ -1,83 +1,77 @@
 /** Databases of one server as a whole, while nobody is in them: copied by their files, renamed. */
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { KirikaeError, codeOf } from '../errors';
-import { all, connect, disconnect, one } from './connect';
+import { one, withClient } from './connect';
+import type { Pair, Place } from './endpoint';
+import { endSessions, endUntilGone, mustEndSessions } from './sessions';
 import { identifier } from './sql';
 import { otherDatabase } from './url';
 import { majorVersion } from './versions';
 
-/** Sessions in the database `postgres`: one that may create and rename databases, one that ends who is in them. */
-export interface Caretakers {
+/** Sessions in the database `postgres`: the owner creates and renames databases, the signaller ends who is in them. */
+export interface ServerSessions {
   owner: Client;
-  ender: Client;
+  signaller: Client;
 }
 
 // How long sessions that come back are ended again before giving up.
 const patienceMs = 60_000;
 
-/** Opens the caretakers for `work` and ends them in every case: the backup's user creates, production's ends sessions. */
-export async function withCaretakers<T>(
-  ends: { productionUrl: string; backupUrl: string; label: string },
-  what: string,
-  work: (caretakers: Caretakers) => Promise<T>,
+/** Opens both sessions for `work` and ends them in every case: the backup's user creates, production's ends sessions. */
+export async function withServer<T>(
+  { production, backup }: Pair<Place>,
+  label: string,
+  work: (server: ServerSessions) => Promise<T>,
 ): Promise<T> {
-  const owner = await connect(otherDatabase(ends.backupUrl, 'postgres'), `${ends.label} ${what}`);
-  try {
-    const ender = await connect(otherDatabase(ends.productionUrl, 'postgres'), `${ends.label} ender`);
-    try {
-      return await work({ owner, ender });
-    } finally {
-      await disconnect(ender);
-    }
-  } finally {
-    await disconnect(owner);
-  }
+  return withClient(otherDatabase(backup.url, 'postgres'), label, (owner) =>
+    withClient(otherDatabase(production.url, 'postgres'), `${label} signaller`, (signaller) =>
+      work({ owner, signaller }),
+    ),
+  );
 }
 
 /** Ends what workers that were killed or frozen left running. @param pattern LIKE pattern of their application_name */
 export async function endPredecessors(client: Client, pattern: string): Promise<void> {
-  const deadline = Date.now() + patienceMs;
-  for (;;) {
-    const others = await all(
-      client,
-      `select pg_terminate_backend(pid) from pg_stat_activity where application_name like $1 and pid <> pg_backend_pid()`,
-      [pattern],
-    );
-    if (others.length === 0) return;
-    if (Date.now() > deadline)
-      throw new KirikaeError('Outage', 'Sessions of an earlier attempt do not end; trying again.');
-    await pause(100);
-  }
+  const which = { where: 'application_name like $1', values: [pattern] };
+  const { found, refused } = await endUntilGone(client, which, patienceMs);
+  for (const { error } of refused) throw error;
+  if (found.length > 0)
+    throw new KirikaeError('Outage', 'Sessions of an earlier attempt do not end; trying again.');
 }
 
 /**
  * Creates database `to` from the files of `from`. CREATE DATABASE itself lets nobody into its template from its start to its
- * end (newcomers wait at the door), so that nothing has to be put back after a crash; who is in when it starts is ended.
+ * end (who connects waits), so that nothing has to be put back after a crash; who is in when it starts is ended.
  * @returns null, or who could not be ended
  */
 export async function copyFiles(
-  { owner, ender }: Caretakers,
-  from: string,
-  to: string,
+  server: ServerSessions,
+  { from, to }: { from: string; to: string },
   signal: AbortSignal,
 ): Promise<string[] | null> {
+  const { owner } = server;
   const strategy = (await majorVersion(owner)) >= 15 ? ' strategy file_copy' : '';
   const sql = `create database ${identifier(to)} template ${identifier(from)}${strategy}`;
-  return whileEmpty({ owner, ender }, [from], signal, () => owner.query(sql));
+  return whileEmpty(server, { databases: [from], signal }, () => owner.query(sql));
 }
 
 /**
  * Lets the owner act on databases that must be without sessions, which are ended until it gets through.
- * @param act waits up to five seconds by itself for sessions to end (PostgreSQL's own patience), repeated for a minute
+ * @param act waits up to five seconds by itself for sessions to end (as PostgreSQL does), repeated for a minute
  * @returns null when it is done, else who could not be ended
  */
 export async function whileEmpty(
-  { owner, ender }: Caretakers,
-  databases: readonly string[],
-  signal: AbortSignal,
+  { owner, signaller }: ServerSessions,
+  { databases, signal }: { databases: readonly string[]; signal: AbortSignal },
   act: () => Promise<unknown>,
 ): Promise<string[] | null> {
   const { pid } = await one<{ pid: number }>(owner, 'select pg_backend_pid() as pid');
+  // Autovacuum makes way by itself.
+  const inside = {
+    where: `datname = any($1) and backend_type is distinct from 'autovacuum worker'`,
+    values: [databases],
+  };
   const deadline = Date.now() + patienceMs;
   for (;;) {
     signal.throwIfAborted();
@@ -88,42 +82,21 @@ export async function whileEmpty(
         (error: unknown) => ({ error }),
       )
       .finally(() => (over = true));
-    let stubborn: string[] = [];
+    let remaining: string[] = [];
     while (!over) {
       if (signal.aborted) {
-        await ender.query('select pg_terminate_backend($1)', [pid]);
+        await mustEndSessions(signaller, { where: 'pid = $1', values: [pid] });
         await acted;
         break;
       }
-      stubborn = await endSessions(ender, databases);
-      await Promise.race([acted, pause(100)]);
+      const { refused } = await endSessions(signaller, inside);
+      remaining = refused.map(({ who }) => who);
+      await Promise.race([acted, wait(100)]);
     }
     signal.throwIfAborted();
     const { error } = await acted;
     if (error === null) return null;
     if (codeOf(error) !== '55006') throw error as Error;
-    if (Date.now() > deadline) return stubborn;
+    if (Date.now() > deadline) return remaining;
   }
-}
-
-// Everybody who is in the databases; autovacuum makes way by itself. @returns who could not be ended
-async function endSessions(ender: Client, databases: readonly string[]): Promise<string[]> {
-  const found = await all<{ pid: number; who: string }>(
-    ender,
-    `select pid, format('pid %s of %s (%s)', pid, usename, coalesce(nullif(application_name, ''), 'unnamed')) as who
-     from pg_stat_activity where datname = any($1) and backend_type is distinct from 'autovacuum worker'`,
-    [databases],
-  );
-  const stubborn: string[] = [];
-  for (const { pid, who } of found) {
-    await ender.query('select pg_terminate_backend($1)', [pid]).catch((error: unknown) => {
-      if (codeOf(error) !== '42501') throw error;
-      stubborn.push(who);
-    });
-  }
-  return stubborn;
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,4 +1,4 @@
-/** Databases as a whole: making one like another, emptying managed schemas, telling whose a scratch database is. */
+/** Databases as a whole: looked for, made like another, dropped. */
 import type { Client } from 'pg';
 import { failureType, sentence } from '../errors';
 import { all, one, withClient } from './connect';
@@ -48,20 +48,16 @@ export async function dropDatabase(url: string, label: string): Promise<void> {
   );
 }
 
-/**
- * Gives a database the extensions and managed schemas of production, and, where roles exist, their grants and default
- * privileges. @returns sentences about grants that could not be given
- */
+/** Gives a database the extensions and managed schemas of production. */
 export async function prepareLike(
   target: Client,
-  production: { client: Client; url: string },
+  production: Client,
   schemas: readonly string[],
-  grants: boolean,
-): Promise<string[]> {
+): Promise<void> {
   await target.query('set client_min_messages = warning');
   for (const schema of schemas) await target.query(`create schema if not exists ${identifier(schema)}`);
   const extensions = await all<{ name: string; schema: string; version: string }>(
-    production.client,
+    production,
     `select extname as name, nspname as schema, extversion as version
      from pg_extension e join pg_namespace n on n.oid = e.extnamespace order by e.oid`,
   );
@@ -73,8 +69,18 @@ export async function prepareLike(
       `create extension ${identifier(name)} schema ${identifier(schema)} version ${literal(version)} cascade`,
     );
   }
-  if (!grants) return [];
-  const dump = await dumpSchema(production.url, schemas, { owners: true });
+}
+
+/**
+ * Gives a shadow the grants, comments and default privileges of production's schemas, where their roles exist.
+ * @returns sentences about those that could not be given
+ */
+export async function grantLike(
+  shadow: Client,
+  productionUrl: string,
+  schemas: readonly string[],
+): Promise<string[]> {
+  const dump = await dumpSchema(productionUrl, schemas, { owners: true });
   const wanted = dump.pre
     .concat(dump.post)
     .filter(
@@ -83,7 +89,7 @@ export async function prepareLike(
     );
   const notes: string[] = [];
   for (const entry of wanted) {
-    await target.query(entry.sql).catch((error: unknown) => {
+    await shadow.query(entry.sql).catch((error: unknown) => {
       if (failureType(error) !== 'StepFailed') throw error;
       notes.push(`Left out on the shadow database: ${entry.type} ${entry.name}: ${sentence(error)}.`);
     });

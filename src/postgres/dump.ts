@@ -1,4 +1,4 @@
-/** Schemas as pg_dump writes them, cut into their entries: to store, to re-apply, and to compare. */
+/** A schema's definition as pg_dump writes it: taken, cut into entries, compared. */
 import { createHash } from 'node:crypto';
 import { runPgDump } from './pg-dump';
 import { identifiers } from './sql';
@@ -29,8 +29,8 @@ export async function dumpSchema(
   options: { owners: boolean },
 ): Promise<SchemaDump> {
   const [pre, post] = await Promise.all([
-    runPgDump(url, schemas, 'pre-data', options.owners),
-    runPgDump(url, schemas, 'post-data', options.owners),
+    runPgDump(url, schemas, { ...options, section: 'pre-data' }),
+    runPgDump(url, schemas, { ...options, section: 'post-data' }),
   ]);
   const before = parseDump(pre);
   // Everything in a dump is qualified; the path is for functions that a check, an index or a generated column calls.

@@ -5,5 +5,13 @@
  * @param catalog its catalogue, e.g. `pg_class`; @param oid SQL of its oid, e.g. `c.oid`
  */
 export function notOfExtension(catalog: string, oid: string): string {
-  return `not exists (select from pg_depend e where e.classid = '${catalog}'::regclass and e.objid = ${oid} and e.deptype = 'e')`;
+  return notExtensions({ classid: `'${catalog}'::regclass`, objid: oid });
+}
+
+/**
+ * SQL condition: an object of any catalogue doesn't belong to an extension.
+ * @param address SQL of the object's address as pg_depend writes it, e.g. `d.classid` and `d.objid`
+ */
+export function notExtensions({ classid, objid }: { classid: string; objid: string }): string {
+  return `not exists (select from pg_depend e where e.classid = ${classid} and e.objid = ${objid} and e.deptype = 'e')`;
 }

@@ -9,8 +9,7 @@ import { withoutPassword } from './url';
 export async function runPgDump(
   url: string,
   schemas: readonly string[],
-  section: string,
-  owners: boolean,
+  { section, owners }: { section: 'pre-data' | 'post-data'; owners: boolean },
 ): Promise<string> {
   const { url: place, password } = withoutPassword(url);
   const args = [

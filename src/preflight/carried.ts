@@ -2,7 +2,7 @@
 import type { Client } from 'pg';
 import { failureType } from '../errors';
 import { all, one } from '../postgres/connect';
-import { notOfExtension } from '../postgres/extensions';
+import { notExtensions, notOfExtension } from '../postgres/extensions';
 
 /** Sentences for everything in or around the managed schemas that a run could not bring back. */
 export async function findUncarriable(production: Client, schemas: readonly string[]): Promise<string[]> {
@@ -51,7 +51,8 @@ const uncarriable: { text: string; managed: boolean }[] = [
         join o f on f.classid = d.classid and f.objid = d.objid join ns a on a.oid = f.ns
         join o t on t.classid = d.refclassid and t.objid = d.refobjid join ns b on b.oid = t.ns
         where a.managed <> b.managed and d.deptype in ('n', 'a')
-          and not exists (select from pg_depend e where e.deptype = 'e' and (e.classid, e.objid) in ((d.classid, d.objid), (d.refclassid, d.refobjid))))
+          and ${notExtensions({ classid: 'd.classid', objid: 'd.objid' })}
+          and ${notExtensions({ classid: 'd.refclassid', objid: 'd.refobjid' })})
       select case when outward
         then format('%s depends on %s outside the managed schemas, which the backup and the shadow lack. Manage that schema too, or remove the dependency.', pg_describe_object(classid, objid, 0), pg_describe_object(refclassid, refobjid, 0))
         else format('%s outside the managed schemas depends on %s and would be dropped with it. Remove it before the run, or manage its schema too.', pg_describe_object(classid, objid, 0), pg_describe_object(refclassid, refobjid, 0)) end as finding
@@ -81,7 +82,7 @@ const uncarriable: { text: string; managed: boolean }[] = [
       from pg_depend d join o on o.classid = d.refclassid and o.objid = d.refobjid join pg_namespace n on n.oid = o.ns
       where n.nspname = any($1) and d.deptype in ('n', 'a')
         and d.classid in ('pg_cast'::regclass, 'pg_transform'::regclass, 'pg_language'::regclass, 'pg_am'::regclass, 'pg_foreign_data_wrapper'::regclass)
-        and not exists (select from pg_depend e where e.classid = d.classid and e.objid = d.objid and e.deptype = 'e')`,
+        and ${notExtensions({ classid: 'd.classid', objid: 'd.objid' })}`,
   },
   {
     managed: true,

@@ -4,25 +4,26 @@ import type { Client } from 'pg';
 import { sentence } from '../errors';
 import { describeScratch } from '../ledger/scratch';
 import { one, withClient } from '../postgres/connect';
+import type { Endpoint } from '../postgres/endpoint';
 import { databaseOf, dropCommand, otherDatabase, placeOf } from '../postgres/url';
+import type { Opened } from './connections';
 
 const instead = 'or set databases.backup.method to copy';
 
 /** Sentences for everything that would stop the server from cloning production. */
 export async function findCloneObstacles(
-  production: Client,
-  backup: Client | null,
-  urls: { production: string; backup: string },
+  { production, backup }: Pick<Opened, 'production' | 'backup'>,
+  backupUrl: string,
 ): Promise<string[]> {
   const findings: string[] = [];
-  if (backup && (await describeScratch(backup)).kind === 'empty') {
+  if (backup && (await describeScratch(backup.client)).kind === 'empty') {
     findings.push(
-      `The backup database ${placeOf(urls.backup)} is there already, and a clone is always made anew. Remove it: ${dropCommand(urls.backup)}; ${instead}.`,
+      `The backup database ${placeOf(backupUrl)} is there already, and a clone is always made anew. Remove it: ${dropCommand(backupUrl)}; ${instead}.`,
     );
   }
   try {
-    findings.push(...(await lookFromBackup(production, urls)));
-    await withClient(otherDatabase(urls.production, 'postgres'), 'preflight', () => Promise.resolve());
+    findings.push(...(await lookFromBackup(production, backupUrl)));
+    await withClient(otherDatabase(production.url, 'postgres'), 'preflight', () => Promise.resolve());
   } catch (error) {
     findings.push(
       `The database postgres of production's server, from where it would be cloned, can't be used: ${sentence(error)}. Grant connect on it, ${instead}.`,
@@ -42,11 +43,8 @@ export async function cloneNote(production: Client): Promise<string> {
 
 // Copies of a server share its identifiers, and addresses differ for one server: but a lock of a random key is seen from every
 // database of the server that has it, and from no other.
-async function lookFromBackup(
-  production: Client,
-  urls: { production: string; backup: string },
-): Promise<string[]> {
-  return withClient(otherDatabase(urls.backup, 'postgres'), 'preflight', async (creator) => {
+async function lookFromBackup({ url, client: production }: Endpoint, backupUrl: string): Promise<string[]> {
+  return withClient(otherDatabase(backupUrl, 'postgres'), 'preflight', async (creator) => {
     const key = randomInt(2 ** 47);
     await production.query('select pg_advisory_lock($1)', [key]);
     try {
@@ -57,11 +55,11 @@ async function lookFromBackup(
            exists (select from pg_locks where locktype = 'advisory' and granted and database = d.oid and objsubid = 1
              and (classid::bigint << 32 | objid::bigint) = $2) as seen
          from (select 1) always left join pg_database d on d.datname = $1`,
-        [databaseOf(urls.production), key],
+        [databaseOf(url), key],
       );
       if (!seen) {
         return [
-          `The backup database ${placeOf(urls.backup)} is not on production's server, so production can't be cloned into it. Name a database of that server, ${instead}.`,
+          `The backup database ${placeOf(backupUrl)} is not on production's server, so production can't be cloned into it. Name a database of that server, ${instead}.`,
         ];
       }
       if (may) return [];

@@ -8,6 +8,7 @@ import { describeScratch } from '../ledger/scratch';
 import { foreignShadow } from '../new-schema/shadow';
 import { connect, disconnect, one, withClient } from '../postgres/connect';
 import { databaseExists } from '../postgres/databases';
+import { placesOf, type DatabaseRole, type Endpoint, type Place } from '../postgres/endpoint';
 import { clientTool } from '../postgres/pg-dump';
 import {
   databaseOf,
@@ -20,84 +21,74 @@ import {
 import { majorVersion } from '../postgres/versions';
 import type { Plan } from '../settings/read';
 
-export interface Urls {
-  production: string;
-  backup: string;
-  shadow: string;
-}
-
 /** Sessions for the rest of preflight; backup and shadow are null as long as they have to be created. */
 export interface Opened {
-  production: Client;
-  backup: Client | null;
-  shadow: Client | null;
+  production: Endpoint;
+  backup: Endpoint | null;
+  shadow: Endpoint | null;
 }
 
 /** Opens what can be opened; everything wrong is a finding. @returns null when production itself can't be used */
-export async function openDatabases(plan: Plan, urls: Urls, findings: string[]): Promise<Opened | null> {
-  const names = {
-    production: plan.databases.production.urlEnv,
-    backup: plan.databases.backup.urlEnv,
-    shadow: plan.databases.shadow.urlEnv,
-  };
+export async function openDatabases(plan: Plan, findings: string[]): Promise<Opened | null> {
+  const places = placesOf(plan);
   for (const role of ['production', 'backup', 'shadow'] as const) {
-    const problem = urlProblem(urls[role]);
+    const problem = urlProblem(places[role].url);
     if (problem)
       findings.push(
-        `${names[role]} (the ${role} database) ${problem}. Expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE.`,
+        `${plan.databases[role].urlEnv} (the ${role} database) ${problem}. Expected postgresql://USER:PASSWORD@HOST:PORT/DATABASE.`,
       );
   }
   if (findings.length > 0) return null;
-  const production = await openOne(urls.production, 'production', findings);
+  const production = await openOne(places.production, 'production', findings);
   if (!production) return null;
-  const backup = await openScratch(
-    plan.databases.backup.create || plan.databases.backup.method === 'clone',
-    urls.backup,
-    'backup',
-    findings,
-  );
-  const shadow = await openScratch(plan.databases.shadow.create, urls.shadow, 'shadow', findings);
-  return { production, backup, shadow };
+  return {
+    production,
+    backup: await openScratch(plan, 'backup', findings),
+    shadow: await openScratch(plan, 'shadow', findings),
+  };
 }
 
 export async function closeDatabases(opened: Opened): Promise<void> {
-  for (const client of [opened.production, opened.backup, opened.shadow])
-    if (client) await disconnect(client);
+  for (const endpoint of [opened.production, opened.backup, opened.shadow])
+    if (endpoint) await disconnect(endpoint.client);
 }
 
 async function openScratch(
-  create: boolean,
-  url: string,
-  role: string,
+  plan: Plan,
+  role: 'backup' | 'shadow',
   findings: string[],
-): Promise<Client | null> {
+): Promise<Endpoint | null> {
+  const place = placesOf(plan)[role];
+  const { backup, shadow } = plan.databases;
+  const isMade = role === 'shadow' ? shadow.create : backup.create || backup.method === 'clone';
   try {
-    if (await databaseExists(url, 'preflight')) return await openOne(url, role, findings);
-    if (!create) {
+    if (await databaseExists(place.url, 'preflight')) return await openOne(place, role, findings);
+    if (!isMade) {
       findings.push(
-        `The ${role} database ${placeOf(url)} does not exist. Create it, or set databases.${role}.create: true.`,
+        `The ${role} database ${placeOf(place.url)} does not exist. Create it, or set databases.${role}.create: true.`,
       );
       return null;
     }
-    await withClient(otherDatabase(url, 'postgres'), 'preflight', async (client) => {
+    await withClient(otherDatabase(place.url, 'postgres'), 'preflight', async (client) => {
       const { may } = await one<{ may: boolean }>(
         client,
         `select rolcreatedb or rolsuper as may from pg_roles where rolname = current_user`,
       );
       if (!may)
         findings.push(
-          `The ${role} database ${placeOf(url)} does not exist and its user may not create databases. Create it, or grant CREATEDB.`,
+          `The ${role} database ${placeOf(place.url)} does not exist and its user may not create databases. Create it, or grant CREATEDB.`,
         );
     });
   } catch (error) {
     findings.push(
-      `The server of the ${role} database ${placeOf(url)} can't be used: ${sentence(error)}. Start it or correct the URL.`,
+      `The server of the ${role} database ${placeOf(place.url)} can't be used: ${sentence(error)}. Start it or correct the URL.`,
     );
   }
   return null;
 }
 
-async function openOne(url: string, role: string, findings: string[]): Promise<Client | null> {
+async function openOne(place: Place, role: DatabaseRole, findings: string[]): Promise<Endpoint | null> {
+  const { url } = place;
   let client: Client;
   try {
     client = await connect(url, 'preflight');
@@ -109,7 +100,7 @@ async function openOne(url: string, role: string, findings: string[]): Promise<C
     return null;
   }
   const pooler = await findPooler(client, url);
-  if (pooler === null) return client;
+  if (pooler === null) return { ...place, client };
   findings.push(
     `The ${role} database ${placeOf(url)} ${pooler} Name the server's own address: session settings, locks and COPY need one session for a connection.`,
   );
@@ -143,18 +134,19 @@ async function findPooler(client: Client, url: string): Promise<string | null> {
 /** Versions, encodings, identities, and what the scratch databases hold. */
 export async function compareDatabases(
   opened: Opened,
-  urls: Urls,
+  places: Record<DatabaseRole, Place>,
   self: { workflowId: string; chain: string },
 ): Promise<string[]> {
   const findings: string[] = [];
+  const [backupUrl, shadowUrl] = [places.backup.url, places.shadow.url];
   await findSameDatabase(opened, findings);
-  if (!opened.backup && !opened.shadow && (await wouldBeSame(urls.backup, urls.shadow)))
+  if (!opened.backup && !opened.shadow && (await wouldBeSame(backupUrl, shadowUrl)))
     findings.push(sameDatabase('backup', 'shadow'));
-  const version = await majorVersion(opened.production);
+  const version = await majorVersion(opened.production.client);
   if (version < 14) findings.push(`Production runs PostgreSQL ${version}; 14 or newer is needed.`);
   const newest = [version];
   for (const role of ['backup', 'shadow'] as const) {
-    const client = opened[role];
+    const client = opened[role]?.client;
     if (!client) continue;
     const other = await majorVersion(client);
     newest.push(other);
@@ -167,31 +159,31 @@ export async function compareDatabases(
         `The shadow database runs PostgreSQL ${other}, production ${version}. The shadow stands for production: use the same version.`,
       );
     }
-    findings.push(...(await unlike(opened.production, client, role)));
+    findings.push(...(await unlike(opened.production.client, client, role)));
   }
   findings.push(...pgDumpFindings(Math.max(...newest)));
   if (opened.backup) {
-    const found = await describeScratch(opened.backup);
+    const found = await describeScratch(opened.backup.client);
     if (found.kind === 'foreign') {
       findings.push(
-        `The backup database ${placeOf(urls.backup)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database; if this one isn't needed, remove it: ${dropCommand(urls.backup)}`,
+        `The backup database ${placeOf(backupUrl)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database; if this one isn't needed, remove it: ${dropCommand(backupUrl)}`,
       );
     } else if (found.kind === 'ours') {
-      const backup = await readBackup(opened.backup).catch((error: unknown) => {
+      const backup = await readBackup(opened.backup.client).catch((error: unknown) => {
         // Only a missing marker says so: a lost connection must not advise to remove a database.
         if (!(error instanceof KirikaeError)) throw error;
         return null;
       });
       if (!backup)
         findings.push(
-          `The backup database ${placeOf(urls.backup)} carries a marker but no backup of Kirikae's. Remove it: ${dropCommand(urls.backup)}`,
+          `The backup database ${placeOf(backupUrl)} carries a marker but no backup of Kirikae's. Remove it: ${dropCommand(backupUrl)}`,
         );
-      else if (backup.chain !== self.chain) findings.push(foreignBackup(backup, urls.backup));
+      else if (backup.chain !== self.chain) findings.push(foreignBackup(backup, backupUrl));
     }
   }
   if (opened.shadow) {
-    const found = await describeScratch(opened.shadow);
-    if (found.kind === 'foreign') findings.push(foreignShadow(urls.shadow, found.objects));
+    const found = await describeScratch(opened.shadow.client);
+    if (found.kind === 'foreign') findings.push(foreignShadow(shadowUrl, found.objects));
   }
   return findings;
 }
@@ -204,7 +196,7 @@ async function findSameDatabase(opened: Opened, findings: string[]): Promise<voi
     ['backup', 'shadow'],
   ] as const;
   for (const [a, b] of pairs) {
-    const [holder, other] = [opened[a], opened[b]];
+    const [holder, other] = [opened[a]?.client, opened[b]?.client];
     if (!holder || !other) continue;
     if (await sharesLocks(holder, other)) findings.push(sameDatabase(a, b));
   }

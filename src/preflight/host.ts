@@ -30,7 +30,7 @@ export async function checkHost(plan: Plan, signal?: AbortSignal): Promise<strin
       );
   }
   try {
-    await probeMaintenance(plan, false, signal);
+    await probeMaintenance(plan, 'off', signal);
   } catch (error) {
     findings.push(`${sentence(error)} It must show the page as off before a run.`);
   }

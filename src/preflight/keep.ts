@@ -1,9 +1,10 @@
-/** Preflight of `reset.mode: keep`: what can't be moved out of the managed schemas and home again. */
+/** Preflight of `reset.mode: keep`: what can't be moved out of the managed schemas and back again. */
 import type { Client } from 'pg';
 import { all } from '../postgres/connect';
+import { notExtensions } from '../postgres/extensions';
 import { keptName } from '../reset/set-aside';
 
-/** Sentences for everything that would stop the old objects from being set aside or coming home. */
+/** Sentences for everything that would stop the old objects from being set aside or moved back. */
 export async function findUnmovable(production: Client, schemas: readonly string[]): Promise<string[]> {
   const rows = await all<{ finding: string }>(
     production,
@@ -19,7 +20,7 @@ export async function findUnmovable(production: Client, schemas: readonly string
        from (select 'pg_ts_parser'::regclass as classid, oid as objid, prsnamespace as ns from pg_ts_parser
              union all select 'pg_ts_template'::regclass, oid, tmplnamespace from pg_ts_template) o, own
        where own.ordinary and o.ns in (select oid from ns)
-         and not exists (select from pg_depend d where d.classid = o.classid and d.objid = o.objid and d.deptype = 'e')
+         and ${notExtensions({ classid: 'o.classid', objid: 'o.objid' })}
      union all
      select format('%s belongs to %s, whom production''s user %s is no member of, so reset.mode: keep can''t move it. Grant it: grant %s to %s.', pg_describe_object(o.classid, o.objid, 0), pg_get_userbyid(o.owner), current_user, pg_get_userbyid(o.owner), current_user)
        from (select 'pg_operator'::regclass as classid, oid as objid, oprnamespace as ns, oprowner as owner from pg_operator
@@ -31,7 +32,7 @@ export async function findUnmovable(production: Client, schemas: readonly string
              union all select 'pg_ts_dict'::regclass, oid, dictnamespace, dictowner from pg_ts_dict
              union all select 'pg_statistic_ext'::regclass, oid, stxnamespace, stxowner from pg_statistic_ext) o
        where o.ns in (select oid from ns) and not pg_has_role(o.owner, 'member')
-         and not exists (select from pg_depend d where d.classid = o.classid and d.objid = o.objid and d.deptype = 'e')`,
+         and ${notExtensions({ classid: 'o.classid', objid: 'o.objid' })}`,
     [schemas, schemas.map((_, index) => keptName(index + 1))],
   );
   return rows.map(({ finding }) => finding);

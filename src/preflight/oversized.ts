@@ -13,12 +13,12 @@ const smallestTable = 2 ** 20;
 /**
  * Sentences for tables with rows that COPY can't carry. Reads the tables that are large enough; long values keep their
  * compressed form where their length is known without it.
- * @param binary both servers are of one major version, so that tables without types of their own are copied in binary
+ * @param format `binary` where both servers are of one major version: tables without types of their own are copied so
  */
 export async function findOversizedRows(
   production: Client,
   schemas: readonly string[],
-  binary: boolean,
+  format: 'binary' | 'text',
 ): Promise<string[]> {
   const findings: string[] = [];
   const { tables } = await readCatalog(production, schemas);
@@ -26,13 +26,13 @@ export async function findOversizedRows(
     ({ kind, bytes }) => !kind.startsWith('foreign') && bytes > smallestTable,
   )) {
     const isBinary =
-      binary &&
+      format === 'binary' &&
       table.columns.every(
         (column) => column.generated || isPortableBinary({ ...column, isEnum: column.enum?.array === false }),
       );
     const { rows } = await one<{ rows: string }>(
       production,
-      `select count(*) as rows from only ${qualified(table)} t where ${rowBytes(table, isBinary)} > ${mostBytes}`,
+      `select count(*) as rows from only ${qualified(table)} t where ${rowBytes(table, { isBinary })} > ${mostBytes}`,
     ).catch((error: unknown) => {
       // A table that may not be read is a finding of its own.
       if (codeOf(error) !== '42501') throw error;
@@ -46,7 +46,7 @@ export async function findOversizedRows(
   return findings;
 }
 
-function rowBytes(table: Table, isBinary: boolean): string {
+function rowBytes(table: Table, { isBinary }: { isBinary: boolean }): string {
   const long = table.columns.filter(
     (column) => !/^(smallint|integer|bigint|boolean|real|uuid|date|time)[^[]*$/.test(column.storageType),
   );

@@ -10,19 +10,18 @@ import { runSchemaStep } from '../new-schema/deploy';
 import { cleanShadow, prepareShadow } from '../new-schema/shadow';
 import { inTransaction, withClient } from '../postgres/connect';
 import { dumpHash, dumpSchema } from '../postgres/dump';
+import { placesOf } from '../postgres/endpoint';
 import { listObjects } from '../postgres/managed-schemas';
 import { sameMajor } from '../postgres/versions';
 import type { Plan } from '../settings/read';
 import { findSubscriptions, findUncarriable } from './carried';
 import { cloneNote, findCloneObstacles } from './clone';
-import { closeDatabases, compareDatabases, openDatabases, type Opened, type Urls } from './connections';
+import { closeDatabases, compareDatabases, openDatabases, type Opened } from './connections';
 import { checkHost } from './host';
 import { findUnmovable } from './keep';
 import { findOversizedRows } from './oversized';
 import { findLockShortage, findMissingPrivileges } from './privileges';
 import type { PreflightResult } from './result';
-
-export { checkHost };
 
 /** What the database part of preflight leaves for the parts that follow. */
 export interface DatabaseFindings {
@@ -36,18 +35,12 @@ export interface DatabaseFindings {
   bytes: number;
 }
 
-export function urlsOf(plan: Plan): Urls {
-  const { production, backup, shadow } = plan.databases;
-  const url = (name: string) => process.env[name] ?? '';
-  return { production: url(production.urlEnv), backup: url(backup.urlEnv), shadow: url(shadow.urlEnv) };
-}
-
 /**
  * Connections, versions, privileges, what can't be carried; then an empty shadow like production.
  * @throws KirikaeError Overtaken when this very workflow has a claim already (after a Temporal reset)
  */
 export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<DatabaseFindings> {
-  const urls = urlsOf(plan);
+  const places = placesOf(plan);
   const result: DatabaseFindings = {
     findings: [],
     notes: [],
@@ -56,10 +49,10 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
     rows: 0,
     bytes: 0,
   };
-  const opened = await openDatabases(plan, urls, result.findings);
+  const opened = await openDatabases(plan, result.findings);
   if (!opened) return result;
   try {
-    const { production } = opened;
+    const production = opened.production.client;
     const claim = await readClaim(production);
     if (claim && isSameWorkflow(claim, run)) {
       throw new KirikaeError(
@@ -73,15 +66,15 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
     }
     const { schemas } = plan.databases.production;
     result.findings.push(
-      ...(await compareDatabases(opened, urls, run)),
+      ...(await compareDatabases(opened, places, run)),
       ...(await findUncarriable(production, schemas)),
-      ...(await findOversizedRows(production, schemas, await mayBeBinary(opened))),
+      ...(await findOversizedRows(production, schemas, await likelyFormat(opened))),
       ...(await findSubscriptions(production)),
       ...(await findMissingPrivileges(production, schemas)),
       ...(await findLockShortage(production, schemas)),
     );
     const clones = plan.databases.backup.method === 'clone';
-    if (clones) result.findings.push(...(await findCloneObstacles(production, opened.backup, urls)));
+    if (clones) result.findings.push(...(await findCloneObstacles(opened, places.backup.url)));
     const keeps = plan.reset?.mode === 'keep';
     if (keeps) result.findings.push(...(await findUnmovable(production, schemas)));
     const tables = await readStoredTables(production, schemas);
@@ -99,13 +92,16 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
     }
     const blocking = result.findings.length > 0;
     if (blocking) return result;
-    result.catalogue = dumpHash(await dumpSchema(urls.production, schemas, { owners: true }));
+    result.catalogue = dumpHash(await dumpSchema(places.production.url, schemas, { owners: true }));
     // Under the lock that claims take: nobody can claim between this look and the shadow's marker.
     await inTransaction(production, async () => {
       await production.query(`select pg_advisory_xact_lock(hashtextextended('kirikae claim', 0))`);
       const late = await readClaim(production);
       if (late) result.findings.push(claimedByAnother(late));
-      else result.notes.push(...(await prepareShadow(plan, production, urls, run.chain)));
+      else
+        result.notes.push(
+          ...(await prepareShadow({ production: opened.production, shadow: places.shadow }, plan, run.chain)),
+        );
     });
     result.shadowReady = result.findings.length === 0;
     return result;
@@ -119,17 +115,17 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
 }
 
 // A backup that has to be created yet is taken for one of production's version: mostly it is on the same kind of server.
-async function mayBeBinary({ production, backup }: Opened): Promise<boolean> {
-  return backup === null || sameMajor(production, backup);
+async function likelyFormat({ production, backup }: Opened): Promise<'binary' | 'text'> {
+  return backup === null || (await sameMajor(production.client, backup.client)) ? 'binary' : 'text';
 }
 
 /** Runs the schema step on the shadow, which must gain objects. @returns findings */
 export async function deployToShadow(plan: Plan, key: string, signal?: AbortSignal): Promise<string[]> {
-  const { shadow } = urlsOf(plan);
+  const shadow = placesOf(plan).shadow.url;
   const { schemas } = plan.databases.production;
   try {
     return await withClient(shadow, 'shadow', async (client) => {
-      await runSchemaStep(plan, shadow, client, key, signal);
+      await runSchemaStep({ url: shadow, client }, plan, { key, signal });
       const gained = await listObjects(client, schemas);
       if (gained.length > 0) return [];
       return [
@@ -143,15 +139,14 @@ export async function deployToShadow(plan: Plan, key: string, signal?: AbortSign
 
 /**
  * Compiles the mapping against both schemas and scans production for what would not fit.
- * @param catalogue hash of production's definition before the shadow's deploy
- * @param deployed false when that deploy failed: then only production's definition is looked at
+ * @param shadow.catalogue hash of production's definition before the shadow's deploy
+ * @param shadow.deployed false when that deploy failed: then only production's definition is looked at
  */
 export async function checkMapping(
   plan: Plan,
-  catalogue: string,
-  deployed: boolean,
+  { catalogue, deployed }: { catalogue: string; deployed: boolean },
 ): Promise<Pick<PreflightResult, 'findings' | 'notes' | 'dropped' | 'tables'>> {
-  const urls = urlsOf(plan);
+  const { production: old, shadow: fresh } = placesOf(plan);
   const { schemas } = plan.databases.production;
   const result: Pick<PreflightResult, 'findings' | 'notes' | 'dropped' | 'tables'> = {
     findings: [],
@@ -159,7 +154,7 @@ export async function checkMapping(
     dropped: [],
     tables: [],
   };
-  const now = dumpHash(await dumpSchema(urls.production, schemas, { owners: true }));
+  const now = dumpHash(await dumpSchema(old.url, schemas, { owners: true }));
   if (now !== catalogue) {
     result.findings.push(
       `Production's schema changed while the schema step ran on the shadow database. If nobody else changed it, the step ignores the URL it is given and has hit production: look at production now, and name every variable its tool reads in schema.urlEnv.`,
@@ -173,8 +168,8 @@ export async function checkMapping(
     return result;
   }
   try {
-    await withClient(urls.production, 'preflight', (production) =>
-      withClient(urls.shadow, 'preflight', async (shadow) => {
+    await withClient(old.url, 'preflight', (production) =>
+      withClient(fresh.url, 'preflight', async (shadow) => {
         const compiled = await compilePlan(plan, production, shadow);
         const scan = await scanMapping(production, compiled, schemas);
         result.findings.push(
@@ -211,7 +206,10 @@ export async function preflight(plan: Plan): Promise<PreflightResult> {
   if (!databases.shadowReady) return result;
   try {
     const deploy = await deployToShadow(plan, owner);
-    const mapping = await checkMapping(plan, databases.catalogue, deploy.length === 0);
+    const mapping = await checkMapping(plan, {
+      catalogue: databases.catalogue,
+      deployed: deploy.length === 0,
+    });
     findings.push(...deploy, ...mapping.findings);
     return {
       ...result,
@@ -220,6 +218,6 @@ export async function preflight(plan: Plan): Promise<PreflightResult> {
       dropped: mapping.dropped,
     };
   } finally {
-    await cleanShadow(plan, urlsOf(plan).shadow, owner);
+    await cleanShadow(plan, placesOf(plan).shadow.url, owner);
   }
 }

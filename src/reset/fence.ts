@@ -3,6 +3,7 @@ import type { Client } from 'pg';
 import { KirikaeError, failureType } from '../errors';
 import { noteFence, type Claim } from '../ledger/claim';
 import { APPLICATION, all, one } from '../postgres/connect';
+import { endUntilGone } from '../postgres/sessions';
 import { identifier, literal } from '../postgres/sql';
 
 /**
@@ -12,7 +13,7 @@ import { identifier, literal } from '../postgres/sql';
  */
 export async function raiseFence(client: Client, claim: Claim): Promise<void> {
   const before = claim.fenceOn ? claim.fenceBefore : await databaseSetting(client);
-  await noteFence(client, true, before);
+  await noteFence(client, { on: true, before });
   await client.query(`alter database ${await databaseName(client)} set default_transaction_read_only = on`);
   await endOtherSessions(client);
 }
@@ -33,7 +34,7 @@ export async function liftFence(client: Client, claim: Claim): Promise<void> {
   await endOtherSessions(client).catch((error: unknown) => {
     if (failureType(error) !== 'StepFailed') throw error;
   });
-  await noteFence(client, false, null);
+  await noteFence(client, { on: false, before: null });
 }
 
 /**
@@ -43,35 +44,17 @@ export async function liftFence(client: Client, claim: Claim): Promise<void> {
  */
 export async function endOtherSessions(client: Client): Promise<void> {
   const { now } = await one<{ now: string }>(client, 'select clock_timestamp()::text as now');
-  const deadline = Date.now() + 30_000;
-  for (;;) {
-    const others = await all<{ pid: number; usename: string; application_name: string }>(
-      client,
-      `select pid, usename, application_name from pg_stat_activity
-       where datname = current_database() and coalesce(backend_type, 'client backend') = 'client backend'
-         and usesysid is not null and pid <> pg_backend_pid()
-         and application_name not like $1 and coalesce(backend_start < $2::timestamptz, true)`,
-      [`${APPLICATION} %`, now],
-    );
-    const stubborn: typeof others = [];
-    for (const other of others) {
-      await client.query('select pg_terminate_backend($1)', [other.pid]).catch((error: unknown) => {
-        if (failureType(error) !== 'StepFailed') throw error;
-        stubborn.push(other);
-      });
-    }
-    if (others.length === 0) return;
-    if (stubborn.length === others.length || Date.now() > deadline) {
-      const names = others.map(
-        (other) => `pid ${other.pid} of ${other.usename} (${other.application_name || 'unnamed'})`,
-      );
-      throw new KirikaeError(
-        'StepFailed',
-        `Sessions of others in production do not end: ${names.slice(0, 5).join(', ')}. End them, then start again.`,
-      );
-    }
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+  const others = {
+    where: `datname = current_database() and coalesce(backend_type, 'client backend') = 'client backend'
+      and usesysid is not null and application_name not like $1 and coalesce(backend_start < $2::timestamptz, true)`,
+    values: [`${APPLICATION} %`, now],
+  };
+  const { found } = await endUntilGone(client, others, 30_000);
+  if (found.length === 0) return;
+  throw new KirikaeError(
+    'StepFailed',
+    `Sessions of others in production do not end: ${found.slice(0, 5).join(', ')}. End them, then start again.`,
+  );
 }
 
 /** The default_transaction_read_only set for this database itself (all roles); null when none is. */

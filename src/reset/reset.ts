@@ -1,47 +1,42 @@
 /** The destructive step: everything compared under lock with the sealed manifest, then dropped or set aside, in one transaction. */
-import type { Client } from 'pg';
-import type { Manifest } from '../backup/manifest';
-import { hashTables, type TableHash } from '../engine/compare';
+import { sealedTables, type Manifest } from '../backup/manifest';
+import { hashTables } from '../engine/compare';
 import {
   describeDifferences,
   hashJob,
   maxProblems,
   narrowStored,
+  storedSide,
   type StoredSide,
 } from '../engine/differences';
-import { readSequenceStates, readStoredTables, type StoredTable } from '../engine/tables';
+import { readSequenceStates, readStoredTables } from '../engine/tables';
 import { KirikaeError } from '../errors';
 import { ownClaim, setMark, type RunIdentity } from '../ledger/claim';
 import { inTransaction } from '../postgres/connect';
 import { dumpHash, dumpSchema } from '../postgres/dump';
+import type { Endpoint, Pair, Work } from '../postgres/endpoint';
 import { emptySchemas } from '../postgres/managed-schemas';
 import { qualified } from '../postgres/sql';
 import { endOtherSessions } from './fence';
 import { setAside } from './set-aside';
 
 export interface Reset {
-  production: Client;
-  backup: Client;
-  productionUrl: string;
-  backupUrl: string;
   schemas: readonly string[];
   /** What becomes of the old objects until the run ends: dropped at once, or moved into schemas of their own. */
   mode: 'drop' | 'keep';
   manifest: Manifest;
   run: RunIdentity;
-  lanes: number;
-  signal: AbortSignal;
-  onTable: (rows: number) => void;
 }
 
 /**
  * Drops the managed schemas' content, or sets it aside, once. A retry that finds the mark `reset` does nothing.
  * @throws KirikaeError DataDiffer when backup or production isn't what the manifest says (nothing was dropped then)
  */
-export async function resetProduction(reset: Reset): Promise<void> {
-  const { production, schemas, run } = reset;
+export async function resetProduction(pair: Pair, reset: Reset, work: Work): Promise<void> {
+  const { schemas, run } = reset;
+  const production = pair.production.client;
   if ((await ownClaim(production, run)).resetAt) return;
-  await proveBackup(reset);
+  await proveBackup(pair, reset, work);
   await endOtherSessions(production);
   await inTransaction(production, async () => {
     // Readers may come and go under the fence: better to try again than to wait behind one for ever.
@@ -51,7 +46,8 @@ export async function resetProduction(reset: Reset): Promise<void> {
     await production.query('lock table kirikae.claim in share row exclusive mode');
     const tables = await readStoredTables(production, schemas);
     for (const table of tables) await production.query(`lock table only ${qualified(table)} in share mode`);
-    const problems = await changesSince(reset, tables);
+    const locked = { ...pair.production, tables };
+    const problems = await changesSince({ production: locked, backup: pair.backup }, reset, work);
     if (problems.length > 0) {
       throw new KirikaeError(
         'DataDiffer',
@@ -65,63 +61,38 @@ export async function resetProduction(reset: Reset): Promise<void> {
 }
 
 // Hours may lie between sealing and approval: nothing is dropped on the strength of a backup that was touched since.
-async function proveBackup(reset: Reset): Promise<void> {
-  const tables = await readStoredTables(reset.backup, reset.schemas);
-  const now = await hashed(reset, reset.backupUrl, tables);
+async function proveBackup(pair: Pair, { schemas, manifest }: Reset, work: Work): Promise<void> {
+  const production = await storedSide(pair.production, schemas);
+  const backup = await storedSide(pair.backup, schemas);
+  const reading = { ...work, method: manifest.hashMethod };
   // The manifest has no rows to compare with; production, which the backup was proved against, has.
   const problems = await describeDifferences(
-    [sealedTables(reset), now],
-    ['its manifest', 'the backup'],
-    narrowStored(
-      productionSide(reset, await readStoredTables(reset.production, reset.schemas)),
-      backupSide(reset, tables),
-      { method: reset.manifest.hashMethod, label: 'reset', signal: reset.signal },
-    ),
+    [sealedTables(manifest), await hashTables(backup.tables.map(hashJob), { ...reading, url: backup.url })],
+    ['its manifest', backup.title],
+    narrowStored(production, backup, reading),
   );
   if (problems.length > 0) {
     throw new KirikaeError(
       'DataDiffer',
-      `The backup is not what was sealed: ${problems.slice(0, maxProblems).join('; ')}. Nothing was dropped. Find out who writes to the database ${reset.backup.database ?? ''}, stop it, and start again.`,
+      `The backup is not what was sealed: ${problems.slice(0, maxProblems).join('; ')}. Nothing was dropped. Find out who writes to the database ${backup.client.database ?? ''}, stop it, and start again.`,
     );
   }
 }
 
-function productionSide({ production, productionUrl }: Reset, tables: StoredTable[]): StoredSide {
-  return { url: productionUrl, client: production, title: 'production', tables };
-}
-
-function backupSide({ backup, backupUrl }: Reset, tables: StoredTable[]): StoredSide {
-  return { url: backupUrl, client: backup, title: 'the backup', tables };
-}
-
-function sealedTables({ manifest }: Reset): Map<string, TableHash> {
-  return new Map(manifest.tables.map((table) => [qualified(table), table]));
-}
-
-async function hashed(reset: Reset, url: string, tables: StoredTable[]): Promise<Map<string, TableHash>> {
-  return hashTables(tables.map(hashJob), {
-    url,
-    label: 'reset',
-    method: reset.manifest.hashMethod,
-    lanes: reset.lanes,
-    signal: reset.signal,
-    onTable: reset.onTable,
-  });
-}
-
-async function changesSince(reset: Reset, tables: StoredTable[]): Promise<string[]> {
-  const { manifest, production } = reset;
-  const now = await hashed(reset, reset.productionUrl, tables);
+async function changesSince(
+  { production, backup: copy }: { production: StoredSide; backup: Endpoint },
+  { schemas, manifest }: Reset,
+  work: Work,
+): Promise<string[]> {
+  const backup = await storedSide(copy, schemas);
+  const reading = { ...work, method: manifest.hashMethod };
+  const now = await hashTables(production.tables.map(hashJob), { ...reading, url: production.url });
   const problems = await describeDifferences(
-    [sealedTables(reset), now],
-    ['the backup', 'production'],
-    narrowStored(
-      backupSide(reset, await readStoredTables(reset.backup, reset.schemas)),
-      productionSide(reset, tables),
-      { method: manifest.hashMethod, label: 'reset', signal: reset.signal },
-    ),
+    [sealedTables(manifest), now],
+    [backup.title, production.title],
+    narrowStored(backup, production, reading),
   );
-  const sequences = await readSequenceStates(production, reset.schemas);
+  const sequences = await readSequenceStates(production.client, schemas);
   const state = (list: Manifest['sequences']) =>
     new Map(list.map((s) => [qualified(s), `${s.lastValue} ${s.isCalled}`]));
   const [before, after] = [state(manifest.sequences), state(sequences)];
@@ -130,7 +101,7 @@ async function changesSince(reset: Reset, tables: StoredTable[]): Promise<string
       problems.push(`sequence ${name} was at ${value} and is at ${after.get(name) ?? 'nothing'}`);
   }
   for (const name of after.keys()) if (!before.has(name)) problems.push(`sequence ${name} is new`);
-  const dump = await dumpSchema(reset.productionUrl, reset.schemas, { owners: true });
+  const dump = await dumpSchema(production.url, schemas, { owners: true });
   if (dumpHash(dump) !== manifest.ddlHash) problems.push('the definition of the schemas has changed');
   return problems;
 }

@@ -1,6 +1,7 @@
-/** `reset.mode: keep`: the old objects wait in schemas of their own, and come home in one transaction. */
+/** `reset.mode: keep`: the old objects wait in schemas of their own, and are moved back in one transaction. */
 import type { Client } from 'pg';
 import { KirikaeError } from '../errors';
+import { keptDdl } from '../ledger/tables';
 import { all } from '../postgres/connect';
 import { emptySchemas, schemaCatalogues } from '../postgres/managed-schemas';
 import { identifier } from '../postgres/sql';
@@ -32,8 +33,7 @@ export async function keptSchemas(client: Client): Promise<KeptSchema[]> {
  * @throws KirikaeError naming what can't be moved
  */
 export async function setAside(client: Client, schemas: readonly string[]): Promise<void> {
-  await client.query(`create table if not exists kirikae.kept (
-    position integer primary key, home text not null unique, schema text not null unique)`);
+  await client.query(keptDdl);
   for (const [index, home] of schemas.entries()) {
     const schema = keptName(index + 1);
     await client.query(`create schema ${identifier(schema)}`);
@@ -47,7 +47,7 @@ export async function setAside(client: Client, schemas: readonly string[]): Prom
 }
 
 /** Drops what stands in the managed schemas now and moves the old objects back. Runs in the caller's transaction. */
-export async function bringHome(client: Client, schemas: readonly string[]): Promise<void> {
+export async function moveBack(client: Client, schemas: readonly string[]): Promise<void> {
   await emptySchemas(client, schemas);
   for (const { home, schema } of await keptSchemas(client)) {
     await moveObjects(client, schema, home);

@@ -1,9 +1,9 @@
 /** The way back: the managed schemas rebuilt from the sealed backup, from empty, and verified against its manifest. */
 import type { Client } from 'pg';
 import { plainCopy } from '../backup/build';
-import { readBackup, type Manifest, sealedManifest } from '../backup/manifest';
+import { readBackup, type Manifest, sealedManifest, sealedTables } from '../backup/manifest';
 import { hashTables } from '../engine/compare';
-import { describeDifferences, hashJob, maxProblems, narrowStored } from '../engine/differences';
+import { describeDifferences, hashJob, maxProblems, narrowStored, storedSide } from '../engine/differences';
 import { planParts, type PartPlan, type Phase } from '../engine/parts';
 import { analyzeTables, applyPostData } from '../engine/post-data';
 import { readSequenceStates, readStoredTables, writeSequences } from '../engine/tables';
@@ -15,20 +15,18 @@ import { all, inTransaction, one } from '../postgres/connect';
 import { applyDdl } from '../postgres/ddl';
 import { withoutDefaultPrivileges } from '../postgres/default-privileges';
 import { dumpHash, dumpSchema } from '../postgres/dump';
+import type { Pair, Work } from '../postgres/endpoint';
 import { emptySchemas } from '../postgres/managed-schemas';
 import { qualified } from '../postgres/sql';
 import { sameMajor } from '../postgres/versions';
 import { refreshViews } from '../postgres/views';
-import { bringHome, keptSchemas } from '../reset/set-aside';
+import { moveBack, keptSchemas } from '../reset/set-aside';
 
 /** Stages of this phase stand in the backup, where other phases of the way back stand in production. */
 const RESTORED = 'restored';
 
-export interface RestoreEnds {
-  production: Client;
-  productionUrl: string;
-  backup: Client;
-  backupUrl: string;
+/** Which restore: each attempt starts from empty. */
+export interface Restore {
   schemas: readonly string[];
   run: RunIdentity;
   phase: Phase;
@@ -36,68 +34,67 @@ export interface RestoreEnds {
 
 /**
  * Empties the managed schemas, applies the stored definition and plans the copy; once per attempt. Old objects that were kept
- * are moved home instead, and nothing is left to copy; an attempt after that finds none and copies. Nothing is left to copy
+ * are moved back instead, and nothing is left to copy; an attempt after that finds none and copies. Nothing is left to copy
  * either where a clone of the backup has taken production's place.
  * @throws what `mayRestore` throws
  */
-export async function beginRestore(ends: RestoreEnds): Promise<PartPlan> {
-  const { production, backup, schemas, phase } = ends;
+export async function beginRestore(pair: Pair, { schemas, run, phase }: Restore): Promise<PartPlan> {
+  const [production, backup] = [pair.production.client, pair.backup.client];
   const sealed = await sealedManifest(backup);
-  await mayRestore(ends);
+  await mayRestore(production, run);
   await production.query('set client_min_messages = warning');
   await production.query(checkpointDdl);
-  if (!(await stageDone(production, phase.name, phase.attempt, 'schema'))) {
+  if (!(await stageDone(production, phase, 'schema'))) {
     const { ddlPre } = await readBackup(backup);
     await inTransaction(production, async () => {
-      await mayRestore(ends);
+      await mayRestore(production, run);
       if ((await keptSchemas(production)).length > 0) {
-        await bringHome(production, schemas);
+        await moveBack(production, schemas);
         return noteWhole(production, phase.attempt);
       }
       await emptySchemas(production, schemas);
       await withoutDefaultPrivileges(production, () =>
         applyDdl(production, ddlPre, 'stored schema of the backup'),
       );
-      await noteStage(production, phase.name, phase.attempt, 'schema');
+      await noteStage(production, phase, 'schema');
     });
   }
-  const whole = await stageDone(production, phase.name, phase.attempt, 'whole');
+  const whole = await stageDone(production, phase, 'whole');
   const tables = whole ? [] : await readStoredTables(backup, sealed.schemas);
-  return planParts(production, phase, tables.map(plainCopy), await sameMajor(production, backup));
+  return planParts(production, phase, {
+    jobs: tables.map(plainCopy),
+    sameMajor: await sameMajor(production, backup),
+  });
 }
 
 /** Sequences, indexes, keys, materialized views, ANALYZE; then everything is compared with the manifest. */
-export async function finishRestore(
-  ends: RestoreEnds,
-  work: { label: string; lanes: number; signal: AbortSignal; onTable: (rows: number) => void },
-): Promise<void> {
-  const { production, backup, schemas, phase } = ends;
-  await mayRestore(ends);
+export async function finishRestore(pair: Pair, { schemas, run, phase }: Restore, work: Work): Promise<void> {
+  const [production, backup] = [pair.production.client, pair.backup.client];
+  await mayRestore(production, run);
   const sealed = await sealedManifest(backup);
-  // What was moved home or cloned has its keys, its sequences and its statistics.
-  const whole = await stageDone(production, phase.name, phase.attempt, 'whole');
-  if (!whole && !(await stageDone(production, phase.name, phase.attempt, 'keys'))) {
+  // What was moved back or cloned has its keys, its sequences and its statistics.
+  const whole = await stageDone(production, phase, 'whole');
+  if (!whole && !(await stageDone(production, phase, 'keys'))) {
     const { ddlPost } = await readBackup(backup);
     await applyPostData({
       ...work,
-      client: production,
-      url: ends.productionUrl,
+      target: pair.production,
       phase,
       sql: ddlPost,
       what: 'stored indexes and keys of the backup',
-      mayWrite: async (client) => void (await ownClaim(client, ends.run)),
+      mayWrite: async (client) => void (await ownClaim(client, run)),
       around: withoutDefaultPrivileges,
       finish: async (client) => {
         await writeSequences(client, sealed.sequences);
         await refreshViews(client, schemas, sealed.filledViews);
-        await noteStage(client, phase.name, phase.attempt, 'keys');
+        await noteStage(client, phase, 'keys');
       },
     });
   }
-  await compareWithManifest(ends, sealed, work);
-  if (!whole) await analyzeTables(production, schemas, { ...work, url: ends.productionUrl });
+  await compareWithManifest(pair, { schemas, manifest: sealed }, work);
+  if (!whole) await analyzeTables(pair.production, { schemas }, work);
   // Production's ledger goes at the end of the run; the backup, which is kept, then says that its rows are home.
-  await noteStage(backup, RESTORED, phase.attempt, 'proved');
+  await noteStage(pair.backup.client, { name: RESTORED, attempt: phase.attempt }, 'proved');
 }
 
 /** True when production was restored from this backup and proved identical to it. */
@@ -113,36 +110,27 @@ export async function wasRestored(backup: Client): Promise<boolean> {
 }
 
 async function compareWithManifest(
-  ends: RestoreEnds,
-  manifest: Manifest,
-  reading: { lanes: number; signal: AbortSignal; onTable: (rows: number) => void },
+  pair: Pair,
+  { schemas, manifest }: { schemas: readonly string[]; manifest: Manifest },
+  work: Work,
 ): Promise<void> {
-  const { production, schemas } = ends;
-  const tables = await readStoredTables(production, schemas);
-  const common = { ...reading, label: 'restore', method: manifest.hashMethod };
-  const now = await hashTables(tables.map(hashJob), { ...common, url: ends.productionUrl });
+  const backup = await storedSide(pair.backup, manifest.schemas);
+  const production = await storedSide(pair.production, schemas);
+  const reading = { ...work, method: manifest.hashMethod };
+  const now = await hashTables(production.tables.map(hashJob), { ...reading, url: production.url });
   const problems = await describeDifferences(
-    [new Map(manifest.tables.map((table) => [qualified(table), table])), now],
-    ['the backup', 'production'],
-    narrowStored(
-      {
-        url: ends.backupUrl,
-        client: ends.backup,
-        title: 'the backup',
-        tables: await readStoredTables(ends.backup, manifest.schemas),
-      },
-      { url: ends.productionUrl, client: production, title: 'production', tables },
-      common,
-    ),
+    [sealedTables(manifest), now],
+    [backup.title, production.title],
+    narrowStored(backup, production, reading),
   );
-  const after = new Map((await readSequenceStates(production, schemas)).map((s) => [qualified(s), s]));
+  const after = new Map((await readSequenceStates(production.client, schemas)).map((s) => [qualified(s), s]));
   for (const sequence of manifest.sequences) {
     const found = after.get(qualified(sequence));
     if (found?.lastValue !== sequence.lastValue || found.isCalled !== sequence.isCalled) {
       problems.push(`sequence ${qualified(sequence)} is not where the backup has it`);
     }
   }
-  const ddlHash = dumpHash(await dumpSchema(ends.productionUrl, schemas, { owners: true }));
+  const ddlHash = dumpHash(await dumpSchema(production.url, schemas, { owners: true }));
   if (ddlHash !== manifest.ddlHash)
     problems.push('the definition of the schemas is not the one of the backup');
   if (problems.length > 0) {
@@ -157,10 +145,7 @@ async function compareWithManifest(
  * @returns this run's claim
  * @throws KirikaeError when the ledger has no mark `reset`, or has `live` without an accepted loss: then nothing restores
  */
-export async function mayRestore({
-  production,
-  run,
-}: Pick<RestoreEnds, 'production' | 'run'>): Promise<Claim> {
+export async function mayRestore(production: Client, run: RunIdentity): Promise<Claim> {
   const claim = await ownClaim(production, run);
   if (!claim.resetAt) {
     throw new KirikaeError(
@@ -179,5 +164,5 @@ export async function mayRestore({
 
 /** Notes that an attempt left nothing to copy or to build: the old objects came as a whole. */
 export async function noteWhole(client: Client, attempt: number): Promise<void> {
-  for (const stage of ['schema', 'whole']) await noteStage(client, 'restore', attempt, stage);
+  for (const stage of ['schema', 'whole']) await noteStage(client, { name: 'restore', attempt }, stage);
 }

@@ -11,26 +11,22 @@ import {
   copyFiles,
   endPredecessors,
   whileEmpty,
-  withCaretakers,
-  type Caretakers,
+  withServer,
+  type ServerSessions,
 } from '../postgres/database-files';
+import type { Pair, Place, Work } from '../postgres/endpoint';
 import { identifier } from '../postgres/sql';
 import { databaseOf, otherDatabase } from '../postgres/url';
 import { keptSchemas } from '../reset/set-aside';
 import { mayRestore, noteWhole } from './copy-back';
 
 export interface Swap {
-  productionUrl: string;
-  backupUrl: string;
   run: RunIdentity;
   attempt: number;
   /** The managed ones. */
   schemas: readonly string[];
-  /** Marks the sessions of this activity, the same for every attempt. */
-  label: string;
-  /** As for endSwaps. */
+  /** LIKE pattern of application_name for every session of the workflow. */
   workflowSessions: string;
-  signal: AbortSignal;
 }
 
 /**
@@ -43,29 +39,34 @@ export async function endSwaps(owner: Client, workflowSessions: string): Promise
 
 /**
  * Puts a clone of the backup in production's place, with the ledger and everything that belongs to a database rather than to
- * its content. Does nothing where old objects wait to be moved home, where an earlier attempt did it, or where it can't be
+ * its content. Does nothing where old objects wait to be moved back, where an earlier attempt did it, or where it can't be
  * done: production is untouched then, and rows are to be copied.
  * @returns sentences: why rows have to be copied, which databases could not be removed
  * @throws what `mayRestore` throws, and outages
  */
-export async function swapInClone(swap: Swap): Promise<string[]> {
-  const production = databaseOf(swap.productionUrl);
+export async function swapInClone(
+  pair: Pair<Place>,
+  swap: Swap,
+  work: Omit<Work, 'lanes'>,
+): Promise<string[]> {
+  const production = databaseOf(pair.production.url);
   const mark = createHash('sha256').update(`${swap.run.chain} ${production}`).digest('hex').slice(0, 10);
   const ours = [`kirikae_restored_${mark}_`, `kirikae_replaced_${mark}_`] as const;
   // A name of this attempt's own: one that was frozen may wake up and write into what it takes for its clone.
   const own = randomBytes(4).toString('hex');
   const names = { production, fresh: ours[0] + own, former: ours[1] + own };
-  return withCaretakers(swap, 'swap', async ({ owner, ender }) => {
+  return withServer(pair, `${work.label} swap`, async (server) => {
+    const { owner } = server;
     await endSwaps(owner, swap.workflowSessions);
     // After this look whoever takes the claim over ends this attempt's sessions, so that it renames nothing.
-    const found = await withClient(swap.productionUrl, `${swap.label} look`, (client) => look(client, swap));
+    const found = await withClient(pair.production.url, `${work.label} look`, (client) => look(client, swap));
     if (found.done) return dropDatabases(owner, ours);
     if (found.instead) return [found.instead, ...(await dropDatabases(owner, ours))];
     const notes = await dropDatabases(owner, ours);
     try {
-      await exchange(swap, { owner, ender }, names, found);
+      await exchange({ pair, server, names }, { ...found, attempt: swap.attempt }, work);
     } catch (error) {
-      if (swap.signal.aborted || ['Outage', 'Overtaken'].includes(failureType(error))) throw error;
+      if (work.signal.aborted || ['Outage', 'Overtaken'].includes(failureType(error))) throw error;
       notes.push(
         `A clone of the backup can't take production's place, so its rows are copied back: ${sentence(error).replace(/\.$/, '')}.`,
       );
@@ -89,14 +90,15 @@ interface Names {
 }
 
 async function look(client: Client, { run, attempt, schemas }: Swap): Promise<Found> {
-  const claim = await mayRestore({ production: client, run });
+  const claim = await mayRestore(client, run);
   const { oid } = await one<{ oid: number }>(
     client,
     'select oid from pg_database where datname = current_database()',
   );
   await client.query(`set client_min_messages = warning;${checkpointDdl}`);
   const done =
-    (await stageDone(client, 'restore', attempt, 'schema')) || (await keptSchemas(client)).length > 0;
+    (await stageDone(client, { name: 'restore', attempt }, 'schema')) ||
+    (await keptSchemas(client)).length > 0;
   // Until it was verified the fence let nobody write; what came later in other schemas a clone would not have.
   const late = claim.verifiedAt !== null || claim.liveAt !== null;
   const outside = late ? await findOutside(client, schemas) : null;
@@ -119,20 +121,24 @@ async function findOutside(client: Client, schemas: readonly string[]): Promise<
   return found?.name ?? null;
 }
 
-async function exchange(swap: Swap, caretakers: Caretakers, names: Names, found: Found): Promise<void> {
-  const { owner } = caretakers;
-  const refuseIf = (stubborn: string[] | null, where: string) => {
-    if (stubborn === null) return;
-    throw new KirikaeError('StepFailed', `sessions in ${where} don't end (${stubborn.join(', ')})`);
+async function exchange(
+  { pair, server, names }: { pair: Pair<Place>; server: ServerSessions; names: Names },
+  found: Found & { attempt: number },
+  { label, signal }: Omit<Work, 'lanes'>,
+): Promise<void> {
+  const { owner } = server;
+  const refuseIf = (remaining: string[] | null, where: string) => {
+    if (remaining === null) return;
+    throw new KirikaeError('StepFailed', `sessions in ${where} don't end (${remaining.join(', ')})`);
   };
-  const backup = databaseOf(swap.backupUrl);
-  refuseIf(await copyFiles(caretakers, backup, names.fresh, swap.signal), 'the backup');
+  const copy = { from: databaseOf(pair.backup.url), to: names.fresh };
+  refuseIf(await copyFiles(server, copy, signal), 'the backup');
   await putBack(owner, names);
   // What was the backup's own goes; the ledger is production's user's, as it was.
   const inFresh = (url: string, work: (client: Client) => Promise<void>) =>
-    withClient(otherDatabase(url, names.fresh), `${swap.label} fresh`, work);
-  await inFresh(swap.backupUrl, removeLedger);
-  await inFresh(swap.productionUrl, (client) => makeLedger(client, found.claim, swap.attempt));
+    withClient(otherDatabase(url, names.fresh), `${label} fresh`, work);
+  await inFresh(pair.backup.url, removeLedger);
+  await inFresh(pair.production.url, (client) => makeLedger(client, found.claim, found.attempt));
   const rename = async () => {
     await owner.query(renaming(names.production, names.former));
     await owner.query(renaming(names.fresh, names.production));
@@ -142,8 +148,8 @@ async function exchange(swap: Swap, caretakers: Caretakers, names: Names, found:
     if (rows[0]?.oid === found.oid) return;
     throw new KirikaeError('Overtaken', 'Production was restored by another attempt meanwhile.');
   };
-  const both = [names.production, names.fresh];
-  refuseIf(await whileEmpty(caretakers, both, swap.signal, () => inTransaction(owner, rename)), 'production');
+  const both = { databases: [names.production, names.fresh], signal };
+  refuseIf(await whileEmpty(server, both, () => inTransaction(owner, rename)), 'production');
 }
 
 // Production's claim and this restore's checkpoints.

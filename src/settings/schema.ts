@@ -276,11 +276,8 @@ export const settingsSchema = z.strictObject({
   plans: z.record(z.string().min(1), planSettings).describe('The plans by name. A run names one of them.'),
 });
 
-export type SmokeCheck = z.output<typeof smokeSettings>;
+type SmokeCheck = z.output<typeof smokeSettings>;
 export type AutomaticCheck = Exclude<SmokeCheck, { kind: 'manual' }>;
-export type DeployCommand = z.output<typeof deploySettings>;
-export type MaintenanceSettings = z.output<typeof maintenanceSettings>;
-export type SchemaSettings = z.output<typeof schemaSettings>;
 export type PlanSettings = z.output<typeof planSettings>;
 
 /** Milliseconds of a duration that the schema has accepted. */

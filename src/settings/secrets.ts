@@ -18,7 +18,7 @@ export function redactor(settings: Settings, env: NodeJS.ProcessEnv = process.en
 }
 
 /** Every form of the URL's secrets that could turn up in a text. */
-export function secretsOf(url: string): string[] {
+function secretsOf(url: string): string[] {
   try {
     const parsed = new URL(url);
     const password = parsed.password;

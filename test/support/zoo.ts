@@ -3,11 +3,12 @@ import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { escapeIdentifier, type Client } from 'pg';
 import { packageRoot } from '../../tools/provide';
-import { beginBackup, openBackupDatabase } from '../../src/backup/build';
-import { readBackup, type Ends } from '../../src/backup/manifest';
+import { beginBackup } from '../../src/backup/build';
+import { sealedManifest } from '../../src/backup/manifest';
 import { copyGroup } from '../../src/engine/copy';
 import type { PartPlan, Phase } from '../../src/engine/parts';
-import { prepareLike } from '../../src/postgres/databases';
+import { createDatabase as createLike, prepareLike } from '../../src/postgres/databases';
+import type { Pair } from '../../src/postgres/endpoint';
 import { dumpSchema, dumpSql } from '../../src/postgres/dump';
 import { claimProduction, type RunIdentity } from '../../src/ledger/claim';
 import { withClient } from '../../src/postgres/connect';
@@ -36,7 +37,6 @@ const reading = () => ({
   lanes: 2,
   signal: new AbortController().signal,
   label: 'zoo',
-  onTable: () => undefined,
 });
 
 /** Makes the roles of the zoo, which the cluster keeps. */
@@ -74,9 +74,7 @@ export async function zooDdl(url: string): Promise<string> {
 /** What a schema step would do: the definition, on empty schemas like production's. */
 export async function deployZoo(url: string, ddl: string, like: string): Promise<void> {
   await withClient(url, 'zoo', async (client) => {
-    await withClient(like, 'zoo', (production) =>
-      prepareLike(client, { client: production, url: like }, zooSchemas, false),
-    );
+    await withClient(like, 'zoo', (production) => prepareLike(client, production, zooSchemas));
     await client.query(ddl);
     // As a step that makes its views anew would leave them; the empty one stays empty.
     await client.query(`set search_path = zoo, public; refresh materialized view zoo.grouped_filled; refresh materialized view zoo.filled;
@@ -147,50 +145,48 @@ export class ZooRun {
   async backUp(): Promise<void> {
     await this.onProduction(async (production) => {
       const claim = await claimProduction(production, zooRun, 'backup');
-      const created = await openBackupDatabase(this.backupUrl, production, true);
+      const created = await createLike(this.backupUrl, production, 'zoo');
       await this.onBackup(async (backup) => {
-        const ends = this.ends(production, backup);
-        const plan = await beginBackup(ends, zooRun, claim, created);
+        const { schemas } = this;
+        const pair = this.pair(production, backup);
+        const plan = await beginBackup(pair, { schemas, run: zooRun, claim, created });
         await this.copy(plan, { name: 'backup', attempt: 1 });
-        await sealBackup(ends, { name: 'zoo', hash: 'plan' }, reading());
-        await indexBackup(backup, this.backupUrl, reading());
+        await sealBackup(pair, { name: 'zoo', hash: 'plan', schemas }, reading());
+        await indexBackup(pair.backup, reading());
       });
     });
   }
 
   async reset(): Promise<void> {
     await this.onBoth(async (production, backup) => {
-      const { manifest } = await readBackup(backup);
-      if (!manifest) throw new Error('The backup is not sealed.');
-      await resetProduction({
-        ...this.ends(production, backup),
-        mode: 'drop',
-        manifest,
-        run: zooRun,
-        ...reading(),
-      });
+      const manifest = await sealedManifest(backup);
+      await resetProduction(
+        this.pair(production, backup),
+        { schemas: this.schemas, mode: 'drop', manifest, run: zooRun },
+        reading(),
+      );
     });
   }
 
   async restore(attempt = 1): Promise<void> {
     const phase: Phase = { name: 'restore', attempt };
     await this.onBoth(async (production, backup) => {
-      const ends = { ...this.ends(production, backup), run: zooRun, phase };
-      await this.copy(await beginRestore(ends), phase);
-      await finishRestore(ends, reading());
+      const pair = this.pair(production, backup);
+      const what = { schemas: this.schemas, run: zooRun, phase };
+      await this.copy(await beginRestore(pair, what), phase);
+      await finishRestore(pair, what, reading());
     });
   }
 
   /** The mapping `{}` into the schema that the folder's SQL deploys, compared with a shadow that it deployed to as well. */
   async migrate(plan: Plan, shadowUrl: string): Promise<void> {
     await this.onBoth(async (production, backup) => {
-      const { manifest } = await readBackup(backup);
-      if (!manifest) throw new Error('The backup is not sealed.');
-      const migration = { plan, production, backup, run: zooRun };
-      await this.copy(await beginMigrate(migration), MIGRATE_PHASE);
-      const urls = { production: this.url, backup: this.backupUrl, shadow: shadowUrl };
-      await finishMigrate(migration, urls, manifest, reading());
-      await verifyMigration(migration, manifest, urls, reading());
+      const manifest = await sealedManifest(backup);
+      const pair = this.pair(production, backup);
+      await this.copy(await beginMigrate(pair, { plan, run: zooRun }), MIGRATE_PHASE);
+      const databases = { ...pair, shadow: { title: 'the shadow', url: shadowUrl } };
+      await finishMigrate(databases, { plan, run: zooRun, manifest }, reading());
+      await verifyMigration(databases, { plan, manifest }, reading());
     });
   }
 
@@ -225,13 +221,10 @@ export class ZooRun {
     return withClient(this.backupUrl, 'zoo', work);
   }
 
-  private ends(production: Client, backup: Client): Ends {
+  private pair(production: Client, backup: Client): Pair {
     return {
-      production,
-      productionUrl: this.url,
-      backup,
-      backupUrl: this.backupUrl,
-      schemas: this.schemas,
+      production: { title: 'production', url: this.url, client: production },
+      backup: { title: 'the backup', url: this.backupUrl, client: backup },
     };
   }
 }
