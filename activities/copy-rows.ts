@@ -13,7 +13,7 @@ export interface GroupPlan {
   bytes: number;
 }
 
-const stepOf = { backup: 'backup', migrate: 'migrate', restore: 'reset', aside: 'backup' } as const;
+const stepOf = { backup: 'backup', migrate: 'migrate', restore: 'reset', aside: 'monitor' } as const;
 
 export function copyRowsActivities(settings: Settings) {
   const open = (ref: RunRef) => new ActivityRun(settings, ref);

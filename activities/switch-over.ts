@@ -13,7 +13,7 @@ import { resetProduction } from '../src/reset/reset';
 import type { Settings } from '../src/settings/read';
 import { ActivityRun, cancellation, lanes, quietly, type RunRef } from './context';
 import type { GroupPlan } from './copy-rows';
-import { countProgress } from './guard';
+import { countBothSides } from './guard';
 
 export function switchOverActivities(settings: Settings) {
   const open = (ref: RunRef) => new ActivityRun(settings, ref);
@@ -22,7 +22,7 @@ export function switchOverActivities(settings: Settings) {
     /** Compares everything with the manifest under lock, writes the mark and drops; a retry that finds the mark is done. */
     async reset({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      const onTable = countProgress('reset');
+      const onTable = countBothSides('reset');
       await run.sessions(['production', 'backup'], async (production, backup) => {
         const manifest = await sealedManifest(backup);
         await resetProduction({
@@ -89,7 +89,7 @@ export function switchOverActivities(settings: Settings) {
       run: RunRef;
     }): Promise<{ tables: TableReport[]; dropped: Dropped[]; rows: number; assertions: string[] }> {
       const run = open(ref);
-      const count = { ...quietly(), onTable: countProgress('verify') };
+      const count = { ...quietly(), onTable: countBothSides('verify') };
       return run.sessions(['production', 'backup'], async (production, backup) => {
         await ownClaim(production, run.identity);
         const manifest = await sealedManifest(backup);

@@ -58,7 +58,7 @@ function headline({ status, execution }: RunView, colors: Colors): string {
 }
 
 function predicted({ status }: RunView, nowMs: number): string {
-  if (!status.predictedEnd || status.outcome) return '';
+  if (!status.predictedEnd || status.outcome || status.live) return '';
   return `, predicted end ${describeTime(status.predictedEnd)} (${describeUntil(status.predictedEnd, nowMs)})`;
 }
 
@@ -82,7 +82,8 @@ function renderSteps(view: RunView, colors: Colors, nowMs: number): string {
 }
 
 function renderProgress(step: StepStatus, colors: Colors): string {
-  if (step.rows === null && step.rowsTotal === null) return step.bytes ? describeBytes(step.bytes) : '';
+  if (step.rows === null && (step.rowsTotal === null || step.state === 'skipped'))
+    return step.bytes ? describeBytes(step.bytes) : '';
   const rows = step.rows ?? 0;
   if (!step.rowsTotal) return describeCount(rows);
   return `${progressBar(rows / step.rowsTotal, colors)} ${describeCount(rows)} / ${describeCount(step.rowsTotal)}`;
@@ -137,7 +138,9 @@ function renderDropped({ status }: RunView, colors: Colors): string {
 
 function renderNotes({ status }: RunView, colors: Colors): string {
   if (status.notes.length === 0) return '';
-  return [colors.bold('Notes'), ...status.notes.map((note) => `  - ${note}`)].join('\n');
+  return [colors.bold('Notes'), ...status.notes.map((note) => `  - ${note.replaceAll('\n', '\n    ')}`)].join(
+    '\n',
+  );
 }
 
 function renderNext({ status }: RunView, colors: Colors): string {

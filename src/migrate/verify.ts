@@ -36,11 +36,9 @@ export async function verifyMigration(
   const method = (await sameMajor(production, backup)) ? 'record' : 'text';
   const common = { ...reading, method, label: 'verify', searchPath: schemas } as const;
   const roots = await partitionedTables(production, schemas);
-  // Progress counts the rows of the new tables once, not their sources too.
   const expected = await hashTables(compiled.tables.flatMap(sourceJobs), {
     ...common,
     url: urls.backup,
-    onTable: () => undefined,
   });
   const found = await hashTables(
     compiled.tables.map((table) => targetJob(table, roots)),

@@ -4,6 +4,7 @@ import { readStoredTables } from '../engine/tables';
 import { UsageError, sentence } from '../errors';
 import { KirikaeError } from '../errors';
 import { claimedByAnother, isSameWorkflow, readClaim, type RunIdentity } from '../ledger/claim';
+import { countRows, sumRows } from '../mapping/row-counts';
 import { checkAssertions, scanMapping } from '../mapping/scan';
 import { compilePlan } from '../migrate/plan';
 import { runSchemaStep } from '../new-schema/deploy';
@@ -33,7 +34,9 @@ export interface DatabaseFindings {
   /** Hash of production's definition before the shadow's deploy. */
   catalogue: string;
   rows: number;
+  rowsAreEstimate: boolean;
   bytes: number;
+  tables: number;
 }
 
 export function urlsOf(plan: Plan): Urls {
@@ -54,7 +57,9 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
     shadowReady: false,
     catalogue: '',
     rows: 0,
+    rowsAreEstimate: false,
     bytes: 0,
+    tables: 0,
   };
   const opened = await openDatabases(plan, urls, result.findings);
   if (!opened) return result;
@@ -85,7 +90,6 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
     const keeps = plan.reset?.mode === 'keep';
     if (keeps) result.findings.push(...(await findUnmovable(production, schemas)));
     const tables = await readStoredTables(production, schemas);
-    result.rows = tables.reduce((sum, table) => sum + table.estimatedRows, 0);
     result.bytes = tables.reduce((sum, table) => sum + table.bytes, 0);
     result.notes.push(
       clones
@@ -98,6 +102,11 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
       );
     }
     const blocking = result.findings.length > 0;
+    const oids = tables.map((table) => table.oid);
+    const counted = sumRows((await countRows(production, oids)).values());
+    result.rows = counted.rows;
+    result.rowsAreEstimate = counted.isEstimate;
+    result.tables = tables.length;
     if (blocking) return result;
     result.catalogue = dumpHash(await dumpSchema(urls.production, schemas, { owners: true }));
     // Under the lock that claims take: nobody can claim between this look and the shadow's marker.
@@ -206,6 +215,7 @@ export async function preflight(plan: Plan): Promise<PreflightResult> {
     tables: [],
     dropped: [],
     rows: databases.rows,
+    rowsAreEstimate: databases.rowsAreEstimate,
     bytes: databases.bytes,
   };
   if (!databases.shadowReady) return result;
