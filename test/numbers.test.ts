@@ -182,10 +182,9 @@ describe('what is to be typed', () => {
 test('rows of tables that were never analysed are counted, or sampled and said to be about so many', async () => {
   const { url } = await createDatabase('numbers');
   await withClient(url, 'numbers', async (client) => {
-    await client.query(`create table few as select 1 as id; create table many as select generate_series(1, 30000) as id;
-      create table wide as select generate_series(1, 3000) as id, repeat('x', 7000) as text;
-      alter table wide alter text set storage plain;
-      create table wider (like wide including storage); insert into wider select * from wide`);
+    await client.query(`set search_path = public; create table few as select 1 as id; create table many as select generate_series(1, 30000) as id;
+      create table wider (id int, text text); alter table wider alter text set storage plain;
+      insert into wider select generate_series(1, 3000), repeat('x', 7000)`);
     const oids = (
       await all<{ oid: number }>(client, `select unnest('{few,many,wider}'::regclass[])::oid as oid`)
     ).map(({ oid }) => Number(oid));
