@@ -162,7 +162,12 @@ describe('what is to be typed', () => {
       { by: 'YOUR NAME' },
       { by: 'YOUR NAME' },
     ]);
-    expect(blocks.filter(({ language }) => language === 'sh').map(({ text }) => text)).toEqual([
+    const commands = blocks.filter(({ language }) => language === 'sh').map(({ text }) => text ?? '');
+    // Narrow lines, which a shell reads as one.
+    expect(Math.max(...commands.flatMap((text) => text.split('\n')).map((line) => line.length))).toBeLessThan(
+      60,
+    );
+    expect(commands.map((text) => text.replaceAll(' \\\n  ', ' '))).toEqual([
       `kirikae approve run-1 --by 'YOUR NAME' --fingerprint f00d`,
       `kirikae reject run-1 --by 'YOUR NAME' --fingerprint f00d`,
       `kirikae confirm run-1 --by 'YOUR NAME' --check 'it'\\''s "up"'`,

@@ -5,27 +5,37 @@ const by = 'YOUR NAME';
 
 export function approvalChoices(id: string, fingerprint: string): Choice[] {
   const payload = { by, fingerprint };
-  const options = `--by '${by}' --fingerprint ${fingerprint}`;
+  const options = [`--by '${by}'`, `--fingerprint ${fingerprint}`];
   return [
-    { title: 'Approve the reset', name: 'approve', payload, command: `kirikae approve ${id} ${options}` },
+    {
+      title: 'Approve the reset',
+      name: 'approve',
+      payload,
+      command: lines(`kirikae approve ${id}`, ...options),
+    },
     {
       title: 'Reject it, and everything so far is undone',
       name: 'reject',
       payload,
-      command: `kirikae reject ${id} ${options}`,
+      command: lines(`kirikae reject ${id}`, ...options),
     },
   ];
 }
 
 export function confirmationChoices(id: string, check: string): Choice[] {
-  const command = `kirikae confirm ${id} --by '${by}' --check ${shellWord(check)}`;
+  const words = [`kirikae confirm ${id}`, `--by '${by}'`, `--check ${shellWord(check)}`];
   return [
-    { title: 'The check passed', name: 'confirm', payload: { by, check, passed: true }, command },
+    {
+      title: 'The check passed',
+      name: 'confirm',
+      payload: { by, check, passed: true },
+      command: lines(...words),
+    },
     {
       title: 'The check failed, and the run goes back',
       name: 'confirm',
       payload: { by, check, passed: false },
-      command: `${command} --failed`,
+      command: lines(...words, '--failed'),
     },
   ];
 }
@@ -37,7 +47,7 @@ export function parkedChoices(id: string): Choice[] {
       title: 'End the run, and leave everything as it is',
       name: 'settle',
       payload: { by },
-      command: `kirikae settle ${id} --by '${by}'`,
+      command: lines(`kirikae settle ${id}`, `--by '${by}'`),
     },
   ];
 }
@@ -53,14 +63,14 @@ export function retireChoices(id: string): Choice[] {
       title: 'Delete the backup (a cancel of the run keeps it)',
       name: 'retireBackup',
       payload: { by },
-      command: `kirikae retire-backup ${id} --by '${by}'`,
+      command: lines(`kirikae retire-backup ${id}`, `--by '${by}'`),
     },
     rollBack(id),
   ];
 }
 
 function retry(id: string, title: string): Choice {
-  return { title, name: 'retry', payload: { by }, command: `kirikae retry ${id} --by '${by}'` };
+  return { title, name: 'retry', payload: { by }, command: lines(`kirikae retry ${id}`, `--by '${by}'`) };
 }
 
 function rollBack(id: string): Choice {
@@ -68,8 +78,13 @@ function rollBack(id: string): Choice {
     title: 'Bring the old database back, and lose what users wrote since',
     name: 'rollBack',
     payload: { by, acceptLoss: true },
-    command: `kirikae roll-back ${id} --by '${by}' --accept-loss`,
+    command: lines(`kirikae roll-back ${id}`, `--by '${by}'`, '--accept-loss'),
   };
+}
+
+// Temporal's UI cuts off what is wider than half a window.
+function lines(...words: string[]): string {
+  return words.join(' \\\n  ');
 }
 
 /** One word for a POSIX shell, quotes and all. */

@@ -23,10 +23,10 @@ export function describeDetails(status: Status, choices: readonly Choice[]): str
     lines.push(`Backup \`${database}\`: ${tables} tables, ${rows} rows, fingerprint \`${fingerprint}\``, '');
   }
   for (const choice of choices) lines.push(...describeChoice(choice));
-  lines.push('| step | state | rows | started | finished | |', '|---|---|---|---|---|---|');
+  lines.push('| step | state | rows | started (UTC) | finished | |', '|---|---|---|---|---|---|');
   for (const step of status.steps) {
     lines.push(
-      `| ${step.name} | ${step.state} | ${step.rows ?? ''} | ${step.startedAt ?? ''} | ${step.finishedAt ?? ''} | ${cell(step.error ?? '')} |`,
+      `| ${step.name} | ${step.state} | ${step.rows ?? ''} | ${clock(step.startedAt)} | ${clock(step.finishedAt)} | ${cell(step.error ?? '')} |`,
     );
   }
   if (status.dropped.length > 0) {
@@ -68,6 +68,11 @@ function withoutCommands(text: string): string {
 // Names of databases and checks hold what Markdown takes for marks of its own.
 function prose(text: string): string {
   return text.replace(/[\\`*_<>[\]#|~]/g, '\\$&');
+}
+
+// `05-01 02:14:05`: the table must fit half a window.
+function clock(iso: string | null): string {
+  return iso === null ? '' : iso.slice(5, 19).replace('T', ' ');
 }
 
 function cell(text: string): string {
