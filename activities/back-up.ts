@@ -1,9 +1,11 @@
 /** The backup: built, verified and sealed, indexed. */
 import { beginBackup } from '../src/backup/build';
 import { adoptClone, cloneDatabase } from '../src/backup/clone';
+import { sealedManifest } from '../src/backup/manifest';
 import { analyzeBackup, indexBackup, sealBackup } from '../src/backup/seal';
 import type { BackupStatus, Dropped } from '../src/contract';
 import { ownClaim } from '../src/ledger/claim';
+import { countNewRows } from '../src/migrate/new-rows';
 import { compilePlan } from '../src/migrate/plan';
 import { countDrops } from '../src/migrate/verify';
 import { createDatabase } from '../src/postgres/databases';
@@ -60,12 +62,15 @@ export function backUpActivities(settings: Settings) {
       });
     },
 
-    /** Indexes, keys and statistics of the backup, while the approval is awaited. */
-    async indexBackup({ run: ref }: { run: RunRef }): Promise<void> {
+    /** Indexes, keys and statistics of the backup, while the approval is awaited. @returns rows of the new tables to come */
+    async indexBackup({ run: ref }: { run: RunRef }): Promise<{ newRows: number }> {
       const run = open(ref);
-      await run.sessions(['backup'], async ({ backup }) => {
+      return run.sessions(['backup', 'shadow'], async ({ backup, shadow }) => {
         await indexBackup(backup, run.work());
         await analyzeBackup(backup, run.schemas, run.work());
+        const compiled = await compilePlan(run.plan, backup.client, shadow.client);
+        const manifest = await sealedManifest(backup.client);
+        return { newRows: await countNewRows(backup.client, compiled, manifest, run.schemas) };
       });
     },
   };

@@ -22,7 +22,7 @@ export async function withRoom<P extends GroupPlan>(plan: P, { production, backu
   return { ...plan, inFlight: await groupsInFlight([production.client, backup.client]) };
 }
 
-const stepOf = { backup: 'backup', migrate: 'migrate', restore: 'reset', aside: 'backup' } as const;
+const stepOf = { backup: 'backup', migrate: 'migrate', restore: 'reset', aside: 'monitor' } as const;
 
 export function copyRowsActivities(settings: Settings) {
   const open = (ref: RunRef) => new ActivityRun(settings, ref);

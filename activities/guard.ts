@@ -31,6 +31,17 @@ export function countProgress(step: StepName): (rows: number, bytes?: number) =>
   };
 }
 
+/** As `countProgress`, for work that reads two sides: a row counts when both of its readings are done. */
+export function countBothSides(step: StepName): (rows: number) => void {
+  const count = countProgress(step);
+  let read = 0;
+  return (rows) => {
+    const before = Math.floor(read / 2);
+    read += rows;
+    count(Math.floor(read / 2) - before);
+  };
+}
+
 /** Heartbeats every second for every activity, and turns whatever it throws into a failure without secrets. */
 export function guardActivities(
   redact: (text: string) => string,

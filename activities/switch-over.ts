@@ -13,7 +13,7 @@ import { resetProduction } from '../src/reset/reset';
 import type { Settings } from '../src/settings/read';
 import { ActivityRun, cancellation, type RunRef } from './context';
 import { withRoom, type GroupPlan } from './copy-rows';
-import { countProgress } from './guard';
+import { countBothSides } from './guard';
 
 export function switchOverActivities(settings: Settings) {
   const open = (ref: RunRef) => new ActivityRun(settings, ref);
@@ -22,7 +22,7 @@ export function switchOverActivities(settings: Settings) {
     /** Compares everything with the manifest under lock, writes the mark and drops; a retry that finds the mark is done. */
     async reset({ run: ref }: { run: RunRef }): Promise<void> {
       const run = open(ref);
-      const work = run.work(countProgress('reset'));
+      const work = run.work(countBothSides('reset'));
       await run.sessions(['production', 'backup'], async (pair) => {
         const { production, backup } = pair;
         const manifest = await sealedManifest(backup.client);
@@ -76,7 +76,7 @@ export function switchOverActivities(settings: Settings) {
       run: RunRef;
     }): Promise<{ tables: TableReport[]; dropped: Dropped[]; rows: number; assertions: string[] }> {
       const run = open(ref);
-      const work = run.work(countProgress('verify'));
+      const work = run.work(countBothSides('verify'));
       return run.sessions(['production', 'backup'], async (pair) => {
         const production = pair.production.client;
         await ownClaim(production, run.identity);

@@ -3,7 +3,7 @@ import Table from 'cli-table3';
 import { sentence } from '../src/errors';
 import type { PreflightResult } from '../src/preflight/result';
 import { type Plan, findPlan, missingVariables, readSettings, settingsFile } from '../src/settings/read';
-import { describeBytes, describeCount, describeRows } from '../src/report/quantities';
+import { describeAbout, describeBytes, describeCount } from '../src/report/quantities';
 import { type Colors, type CommonOptions, type Io, colorsOf, print, printJson } from './terminal';
 
 interface PlanCheck {
@@ -84,11 +84,12 @@ function renderTables(result: PreflightResult, colors: Colors): string {
     style: { head: [], border: colors.isColorSupported ? ['gray'] : [], compact: true },
     colAligns: ['left', 'left', 'right', 'left'],
   });
-  for (const { target, sources, rows, expressions } of result.tables) {
+  for (const { target, sources, rows, isEstimate, expressions } of result.tables) {
     const from = sources.length > 0 ? sources.join('\n') : colors.dim('filled by the schema step');
-    table.push([target, from, describeCount(rows), expressions.map(shorten).join('\n')]);
+    table.push([target, from, describeAbout(rows, isEstimate), expressions.map(shorten).join('\n')]);
   }
-  const total = `${describeRows(result.rows)}, ${describeBytes(result.bytes)} in production (estimated)`;
+  const unit = result.rows === 1 ? 'row' : 'rows';
+  const total = `${describeAbout(result.rows, result.rowsAreEstimate)} ${unit}, ${describeBytes(result.bytes)} in production`;
   return `${table.toString()}\n${total}`;
 }
 

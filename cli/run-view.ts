@@ -42,7 +42,7 @@ export async function lookAtRun(temporal: Temporal, id: string): Promise<RunView
   const status = await queryRun<Status>(temporal, id, QUERIES.status);
   return {
     id,
-    status: { ...status, downtimeMs: downtimeNow(status) },
+    status: { ...status, downtimeMs: downtimeNow(status), predictedEnd: predictedNow(status) },
     inFlight: inFlightOf(description, status),
     execution: description.status.name,
   };
@@ -53,6 +53,13 @@ function downtimeNow(status: Status): number {
   const since = status.steps.find((step) => step.name === 'maintenanceOn')?.startedAt;
   const isDown = status.outcome === null && !status.live && status.downtimeMs > 0;
   return isDown && since ? Math.max(status.downtimeMs, Date.now() - Date.parse(since)) : status.downtimeMs;
+}
+
+// The window's clock stands while a person is waited for, so its end moves on.
+function predictedNow({ predictedEnd, waitingSince }: Status): string | null {
+  if (predictedEnd === null || !waitingSince) return predictedEnd;
+  const waitedMs = Math.max(0, Date.now() - Date.parse(waitingSince));
+  return new Date(Date.parse(predictedEnd) + waitedMs).toISOString();
 }
 
 async function describeRun(temporal: Temporal, id: string): Promise<WorkflowExecutionDescription> {
@@ -83,18 +90,23 @@ export async function queryRun<T>(temporal: Temporal, id: string, query: string)
 export function stepsWithInFlight(view: RunView): StepStatus[] {
   return view.status.steps.map((step) => {
     const parts = view.inFlight.filter((part) => part.step === step.name);
-    if (parts.length === 0) return step;
+    if (parts.length === 0 || isOver(step)) return step;
     const retried = parts.reduce((most, part) => (part.attempt > most.attempt ? part : most));
     const rows = parts.reduce((sum, part) => sum + part.rows, step.rows ?? 0);
     const bytes = parts.reduce((sum, part) => sum + part.bytes, step.bytes ?? 0);
     return {
       ...step,
-      rows: rows > 0 ? rows : step.rows,
+      // A part that ended between two questions is counted by both answers.
+      rows: rows > 0 ? Math.min(rows, Math.max(step.rowsTotal ?? rows, step.rows ?? 0)) : step.rows,
       bytes: bytes > 0 ? bytes : step.bytes,
       attempt: Math.max(step.attempt, retried.attempt),
       error: retried.lastFailure ?? step.error,
     };
   });
+}
+
+function isOver({ state }: StepStatus): boolean {
+  return state === 'done' || state === 'undone' || state === 'skipped';
 }
 
 /** Sentences for the parts that are being retried: `backup: attempt 3, the database refuses connections`. */

@@ -10,7 +10,11 @@ export function describeChanges(before: RunView | null, after: RunView): string[
   const known = new Set(before ? retrySentences(before) : []);
   lines.push(...retrySentences(after).filter((line) => !known.has(line)));
   const notes = new Set(before?.status.notes);
-  lines.push(...after.status.notes.filter((note) => !notes.has(note)).map((note) => `note: ${note}`));
+  lines.push(
+    ...after.status.notes
+      .filter((note) => !notes.has(note))
+      .map((note) => `note: ${note.replaceAll('\n', ' ')}`),
+  );
   const { waitingFor, nextAction, backup } = after.status;
   if (backup && backup.fingerprint !== before?.status.backup?.fingerprint) {
     lines.push(`backup ${backup.database}: ${describeRows(backup.rows)}, fingerprint ${backup.fingerprint}`);

@@ -30,6 +30,24 @@ export function renderRun(view: RunView, colors: Colors, nowMs = Date.now()): st
   return sections.filter((section) => section !== '').join('\n\n');
 }
 
+/** The same for a window that is too low: the steps under way, the last notes, and what to do. */
+export function renderBrief(view: RunView, colors: Colors, nowMs = Date.now()): string {
+  const at = view.status.steps.findIndex((step) => step.name === view.status.step);
+  const isNear = (step: StepStatus) => {
+    const index = view.status.steps.findIndex(({ name }) => name === step.name);
+    return Math.abs(index - at) <= 1 || !['pending', 'done', 'skipped'].includes(step.state);
+  };
+  const notes = view.status.notes.slice(-2);
+  const sections = [
+    renderHeader(view, colors, nowMs),
+    renderSteps(view, colors, nowMs, isNear),
+    renderTroubles(view, colors),
+    renderNotes({ ...view, status: { ...view.status, notes } }, colors),
+    renderNext(view, colors),
+  ];
+  return sections.filter((section) => section !== '').join('\n\n');
+}
+
 function renderHeader(view: RunView, colors: Colors, nowMs: number): string {
   const { status, id } = view;
   const lines = [
@@ -58,17 +76,22 @@ function headline({ status, execution }: RunView, colors: Colors): string {
 }
 
 function predicted({ status }: RunView, nowMs: number): string {
-  if (!status.predictedEnd || status.outcome) return '';
+  if (!status.predictedEnd || status.outcome || status.live) return '';
   return `, predicted end ${describeTime(status.predictedEnd)} (${describeUntil(status.predictedEnd, nowMs)})`;
 }
 
-function renderSteps(view: RunView, colors: Colors, nowMs: number): string {
+function renderSteps(
+  view: RunView,
+  colors: Colors,
+  nowMs: number,
+  isShown: (step: StepStatus) => boolean = () => true,
+): string {
   const table = new Table({
     head: ['step', 'state', 'time', 'rows', 'try'].map((title) => colors.dim(title)),
     style: { head: [], border: colors.isColorSupported ? ['gray'] : [], compact: true },
     colAligns: ['left', 'left', 'right', 'left', 'right'],
   });
-  for (const step of stepsWithInFlight(view)) {
+  for (const step of stepsWithInFlight(view).filter(isShown)) {
     const took = elapsedMs(step, nowMs);
     table.push([
       step.name,
@@ -82,7 +105,8 @@ function renderSteps(view: RunView, colors: Colors, nowMs: number): string {
 }
 
 function renderProgress(step: StepStatus, colors: Colors): string {
-  if (step.rows === null && step.rowsTotal === null) return step.bytes ? describeBytes(step.bytes) : '';
+  if (step.rows === null && (step.rowsTotal === null || step.state === 'skipped'))
+    return step.bytes ? describeBytes(step.bytes) : '';
   const rows = step.rows ?? 0;
   if (!step.rowsTotal) return describeCount(rows);
   return `${progressBar(rows / step.rowsTotal, colors)} ${describeCount(rows)} / ${describeCount(step.rowsTotal)}`;
@@ -137,7 +161,9 @@ function renderDropped({ status }: RunView, colors: Colors): string {
 
 function renderNotes({ status }: RunView, colors: Colors): string {
   if (status.notes.length === 0) return '';
-  return [colors.bold('Notes'), ...status.notes.map((note) => `  - ${note}`)].join('\n');
+  return [colors.bold('Notes'), ...status.notes.map((note) => `  - ${note.replaceAll('\n', '\n    ')}`)].join(
+    '\n',
+  );
 }
 
 function renderNext({ status }: RunView, colors: Colors): string {

@@ -4,7 +4,7 @@ import pc from 'picocolors';
 
 export interface Io {
   stdin: NodeJS.ReadableStream;
-  stdout: NodeJS.WritableStream & { columns?: number };
+  stdout: NodeJS.WritableStream & { columns?: number; rows?: number };
   stderr: NodeJS.WritableStream;
   /** A person sits there: questions may be asked and the screen may be redrawn. */
   isTerminal: boolean;

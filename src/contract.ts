@@ -115,7 +115,10 @@ export interface Status {
   nextAction: string;
   startedAt: string;
   downtimeMs: number;
+  /** Predicted end of the window, without the time that applications take to deploy; moved on by every wait for a person that is over. */
   predictedEnd: string | null;
+  /** Since when a person is waited for; null when nobody is. That time isn't in `predictedEnd` yet. */
+  waitingSince?: string | null;
   backup: BackupStatus | null;
   steps: StepStatus[];
   dropped: Dropped[];

@@ -203,13 +203,20 @@ describe('status', () => {
     expect(stdout.match(/waiting for an approval/g)).toHaveLength(1);
   });
 
-  test('--watch redraws on a terminal', async () => {
+  test('--watch redraws in place on a terminal, and the last frame stays', async () => {
     const id = await runs.start({
       statuses: [{ step: 'fence' }, { step: 'fence' }, { step: 'verify', outcome: 'rejected' }],
     });
     const { stdout, exitCode } = await runCommand(['status', id, '--watch'], runs.env, []);
     expect(exitCode).toBe(5);
-    expect(stdout).toContain('\u001b[1;1H\u001b[0J');
+    const shown = screenAfter(stdout);
+    // One frame, whole though it is higher than the window, and the ending below it.
+    expect(shown.filter((line) => line.includes('preflight'))).toHaveLength(1);
+    expect(shown.filter((line) => line.includes('retireBackup'))).toHaveLength(1);
+    expect(shown.filter((line) => line.startsWith(`${id}  plan`))).toEqual([
+      expect.stringContaining('rejected') as unknown,
+    ]);
+    expect(shown.filter((line) => line !== '').at(-1)).toBe('Rejected: production is as it was before.');
   });
 
   test('says that a terminated run needs a look and exits 4', async () => {
@@ -247,6 +254,19 @@ test('names the missing worker within 15 s and exits 1', async () => {
   expect(started).toMatchObject({ exitCode: 1, stdout: '' });
   expect(started.stderr).toContain('No worker polls offline-migration');
 });
+
+// What stands on a terminal, scrolled-off lines included, after these bytes: lines are erased and the cursor goes up.
+function screenAfter(written: string): string[] {
+  const lines = [''];
+  let at = 0;
+  for (const [token] of written.matchAll(/\u001b\[[0-9;?]*[A-Za-z]|\n|[^\u001b\n]+/g)) {
+    if (token === '\n') lines[(at += 1)] ??= '';
+    else if (token === '\u001b[1A') at = Math.max(0, at - 1);
+    else if (token === '\u001b[2K') lines[at] = '';
+    else if (!token.startsWith('\u001b')) lines[at] += token;
+  }
+  return lines;
+}
 
 /** What is seen once it satisfies, or after 20 s. */
 async function seen<T>(look: () => Promise<T>, isThere: (seen: T) => boolean): Promise<T> {

@@ -133,7 +133,7 @@ describe('finds', () => {
   });
 });
 
-it('does not read a table that is copied as it is', async () => {
+it('does not wait for a table that is copied as it is', async () => {
   const schema =
     'create table d (id int primary key, name varchar(3) not null, unique (name)); create table e (id int)';
   const compiled = await databases.compile(schema, schema);
@@ -175,10 +175,11 @@ it('counts drops and extra rows, says where rows come from, and leaves the sessi
         target: 't',
         sources: ['u (extra rows)'],
         rows: 2,
+        isEstimate: false,
         expressions: [`id = 't_' || source.id (rows from u)`, 'n = default (rows from u)'],
       },
-      { target: 'u', sources: ['u'], rows: 3, expressions: [] },
-      { target: '_seed', sources: [], rows: 0, expressions: [] },
+      { target: 'u', sources: ['u'], rows: 3, isEstimate: false, expressions: [] },
+      { target: '_seed', sources: [], rows: 0, isEstimate: false, expressions: [] },
     ],
   });
   const { rows } = await databases.source.query(

@@ -2,6 +2,7 @@
 import { condition } from '@temporalio/workflow';
 import type { CheckReport } from '../src/contract';
 import { database, hostOf } from './calls';
+import { confirmationChoices, shellWord } from './choices';
 import { problemOf } from './failures';
 import { type Run, now } from './run';
 
@@ -35,7 +36,8 @@ export async function awaitConfirmation(run: Run, name: string): Promise<void> {
   run.awaitedCheck = name;
   run.wait(
     `a person to confirm the manual check "${name}"`,
-    `Confirm with: kirikae confirm ${run.id} --by NAME --check '${name.replaceAll("'", `'\\''`)}' (or --failed)`,
+    `Confirm with: kirikae confirm ${run.id} --by NAME --check ${shellWord(name)} (or --failed)`,
+    confirmationChoices(run.id, name),
   );
   await condition(() => run.confirmations.has(name));
   run.awaitedCheck = null;

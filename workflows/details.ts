@@ -1,20 +1,32 @@
 /** The status as Markdown, for the workflow's current details in the Temporal UI. Pure. */
-import type { Status } from '../src/contract';
+import type { CommandName, Status } from '../src/contract';
 
-export function describeDetails(id: string, status: Status): string {
+/** Something that a person may say to the run now. */
+export interface Choice {
+  /** What it means, as the title over what is to be typed. */
+  title: string;
+  name: CommandName;
+  payload: Record<string, unknown>;
+  /** The same for a shell. */
+  command: string;
+}
+
+/** What is to be typed stands alone in its code block: prose is set with curly quotes by the UI, and can't be pasted. */
+export function describeDetails(status: Status, choices: readonly Choice[]): string {
   const head = status.outcome ?? (status.parked ? 'PARKED: an operator is needed' : `step ${status.step}`);
   const lines = [`### ${status.plan}: ${head}`, ''];
-  if (status.waitingFor) lines.push(`**Waiting for** ${status.waitingFor}`, '');
-  lines.push(`**Next:** ${status.nextAction}`, '');
+  if (status.waitingFor) lines.push(`**Waiting for** ${prose(status.waitingFor)}`, '');
+  const next = choices.length === 0 ? status.nextAction : withoutCommands(status.nextAction);
+  if (next !== '' && status.waitingFor === null) lines.push(`**Next:** ${prose(next)}`, '');
   if (status.backup && status.step === 'approval') {
     const { database, fingerprint, tables, rows } = status.backup;
     lines.push(`Backup \`${database}\`: ${tables} tables, ${rows} rows, fingerprint \`${fingerprint}\``, '');
-    lines.push('```', approveCommand(id, fingerprint), '```', '');
   }
-  lines.push('| step | state | rows | started | finished | |', '|---|---|---|---|---|---|');
+  for (const choice of choices) lines.push(...describeChoice(choice));
+  lines.push('| step | state | rows | started (UTC) | finished | |', '|---|---|---|---|---|---|');
   for (const step of status.steps) {
     lines.push(
-      `| ${step.name} | ${step.state} | ${step.rows ?? ''} | ${step.startedAt ?? ''} | ${step.finishedAt ?? ''} | ${cell(step.error ?? '')} |`,
+      `| ${step.name} | ${step.state} | ${step.rows ?? ''} | ${clock(step.startedAt)} | ${clock(step.finishedAt)} | ${cell(step.error ?? '')} |`,
     );
   }
   if (status.dropped.length > 0) {
@@ -22,15 +34,47 @@ export function describeDetails(id: string, status: Status): string {
     for (const drop of status.dropped)
       lines.push(`| ${cell(drop.what)} | ${drop.rows} | ${cell(drop.reason)} |`);
   }
-  if (status.notes.length > 0) lines.push('', ...status.notes.map((note) => `- ${note}`));
+  if (status.notes.length > 0) lines.push('', ...status.notes.flatMap(describeNote));
   return lines.join('\n');
 }
 
-/** The exact command that approves, with the plain Temporal CLI. */
-export function approveCommand(id: string, fingerprint: string): string {
-  return `temporal workflow signal --workflow-id ${id} --name approve --input '{"by":"YOUR NAME","fingerprint":"${fingerprint}"}'`;
+function describeChoice({ title, name, payload, command }: Choice): string[] {
+  return [
+    `**${prose(title)}**, in a shell:`,
+    ...block('sh', command),
+    `or here, as the update ${name} with this input:`,
+    ...block('json', JSON.stringify(payload, null, 2)),
+  ];
+}
+
+// What follows the first line of a note is a command.
+function describeNote(note: string): string[] {
+  const [sentence = '', ...commands] = note.split('\n');
+  return [`- ${prose(sentence)}`, ...(commands.length > 0 ? block('sh', commands.join('\n')) : [])];
+}
+
+function block(language: string, text: string): string[] {
+  const ticks = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
+  const fence = '`'.repeat(ticks + 1);
+  return ['', `${fence}${language}`, text, fence, ''];
+}
+
+// The choices say them, ready to be pasted.
+function withoutCommands(text: string): string {
+  const sentences = text.split(/(?<=\.) /);
+  return sentences.filter((sentence) => !sentence.includes('kirikae ')).join(' ');
+}
+
+// Names of databases and checks hold what Markdown takes for marks of its own.
+function prose(text: string): string {
+  return text.replace(/[\\`*_<>[\]#|~]/g, '\\$&');
+}
+
+// `05-01 02:14:05`: the table must fit half a window.
+function clock(iso: string | null): string {
+  return iso === null ? '' : iso.slice(5, 19).replace('T', ' ');
 }
 
 function cell(text: string): string {
-  return text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+  return prose(text).replaceAll('\n', ' ');
 }

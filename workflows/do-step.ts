@@ -1,6 +1,7 @@
 /** Carrying out a step: its times and state, and parking where an operator can repair what stops it. */
 import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
 import type { StepName } from '../src/contract';
+import { parkedChoices } from './choices';
 import { Settled, problemOf } from './failures';
 import { tell } from './people';
 import { now, type Run } from './run';
@@ -68,6 +69,7 @@ export async function park(run: Run, problem: string, next: string): Promise<voi
   run.wait(
     `an operator: ${problem}`,
     `${capital(next)}: kirikae retry ${run.id} --by NAME, or kirikae settle ${run.id} --by NAME.`,
+    parkedChoices(run.id),
   );
   try {
     await condition(() => run.answer !== null);

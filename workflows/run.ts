@@ -15,7 +15,8 @@ import {
   type StepStatus,
   type TableReport,
 } from '../src/contract';
-import { describeDetails } from './details';
+import { type Choice, describeDetails } from './details';
+import { withSettledNumbers } from './progress';
 
 export type ParkAnswer = 'retry' | 'settle';
 
@@ -29,11 +30,16 @@ export class Run {
   live = false;
   waitingFor: string | null = null;
   nextAction = 'Nothing: the run goes on by itself.';
+  /** What people may say now, for the details in Temporal's UI. */
+  choices: Choice[] = [];
   pageOnAt: number | null = null;
   pageOffAt: number | null = null;
   /** Downtime of an earlier window: a roll back after `live` opens a second one. */
   earlierDowntimeMs = 0;
-  predictedEnd: string | null = null;
+  /** As preflight predicted it; the time that persons were waited for comes on top. */
+  predictedEndMs: number | null = null;
+  private waitingSinceMs: number | null = null;
+  private waitedMs = 0;
   backup: BackupStatus | null = null;
   dropped: Dropped[] = [];
   notes: string[] = [];
@@ -111,14 +117,26 @@ export class Run {
     return decision;
   }
 
-  wait(waitingFor: string | null, nextAction: string): void {
+  /** Whom or what the run waits for (null = nobody), the next action as a sentence, and what may be said now. */
+  wait(waitingFor: string | null, nextAction: string, choices: Choice[] = []): void {
+    if (waitingFor !== null) this.waitingSinceMs ??= Date.now();
+    else if (this.waitingSinceMs !== null) {
+      this.waitedMs += Date.now() - this.waitingSinceMs;
+      this.waitingSinceMs = null;
+    }
     this.waitingFor = waitingFor;
     this.nextAction = nextAction;
+    this.choices = choices;
     this.show();
   }
 
   goOn(): void {
     this.wait(null, 'Nothing: the run goes on by itself.');
+  }
+
+  /** Moves on by every wait for a person that is over; the present one is told by `waitingSince`. */
+  get predictedEnd(): string | null {
+    return this.predictedEndMs === null ? null : timeOf(this.predictedEndMs + this.waitedMs);
   }
 
   status(): Status {
@@ -134,8 +152,9 @@ export class Run {
       startedAt: this.startedAt,
       downtimeMs: this.earlierDowntimeMs + (this.pageOnAt === null ? 0 : Math.max(0, until - this.pageOnAt)),
       predictedEnd: this.predictedEnd,
+      waitingSince: this.waitingSinceMs === null ? null : timeOf(this.waitingSinceMs),
       backup: this.backup,
-      steps: this.steps.map((step) => ({ ...step })),
+      steps: this.steps.map(withSettledNumbers),
       dropped: this.dropped,
       notes: [...this.notes],
     };
@@ -157,10 +176,14 @@ export class Run {
 
   /** The same as Markdown in the workflow's current details, for the UI. */
   show(): void {
-    setCurrentDetails(describeDetails(this.id, this.status()));
+    setCurrentDetails(describeDetails(this.status(), this.choices));
   }
 }
 
 export function now(): string {
-  return new Date(Date.now()).toISOString();
+  return timeOf(Date.now());
+}
+
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString();
 }

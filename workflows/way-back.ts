@@ -1,5 +1,6 @@
 /** The way back: what the ledger's marks call for, in the order that keeps the page on until the old database is proved. */
 import { CancellationScope } from '@temporalio/workflow';
+import type { StepName } from '../src/contract';
 import { database, hostOf } from './calls';
 import { checkNow } from './checks';
 import { copyRows } from './copy-rows';
@@ -27,6 +28,7 @@ export async function goBack(run: Run, options: WayBackOptions): Promise<WayBack
   run.indexing?.cancel();
   await CancellationScope.nonCancellable(async () => run.indexing?.done.catch(() => undefined));
   run.wait(null, 'Nothing: the way back runs by itself.');
+  run.predictedEndMs = null;
   const ref = run.refBack();
   const takeStock = () =>
     insist(run, 'Reading the ledger', () => database.takeStock({ run: ref, searchBackup: run.hasPast }));
@@ -58,7 +60,7 @@ export async function goBack(run: Run, options: WayBackOptions): Promise<WayBack
     // The page comes down only when the old database is proved: users may have written to it since.
     run.note('Production was restored already and is open to its users, so nothing was restored again.');
     await insist(run, 'Removing the ledger', () => database.release({ run: ref }));
-    markUndone(run);
+    markUndone(run, ['backup']);
     return 'restored';
   }
   const host = hostOf(run.plan.hostQueue);
@@ -94,7 +96,7 @@ export async function goBack(run: Run, options: WayBackOptions): Promise<WayBack
   else
     run.note(`The backup ${run.plan.backupDatabase} is kept; a further run is refused until it is removed.`);
   await insist(run, 'Removing the ledger', () => database.release({ run: ref }));
-  markUndone(run);
+  markUndone(run, marks.reset ? ['backup'] : []);
   return marks.reset ? 'restored' : 'untouched';
 }
 
@@ -106,7 +108,7 @@ function endedBefore(run: Run, ended: 'live' | 'restored' | 'unknown'): WayBack 
   }
   if (ended === 'restored') {
     run.note('Production was restored already and is open to its users, so nothing was restored again.');
-    markUndone(run);
+    markUndone(run, ['backup']);
   }
   return ended;
 }
@@ -127,8 +129,16 @@ async function restore(run: Run): Promise<void> {
   const attempt = await database.nextRestore({ run: ref });
   const plan = await database.beginRestore({ run: ref, attempt });
   for (const sentence of plan.notes ?? []) run.note(sentence);
-  await copyRows(run, { step: 'reset', phase: { name: 'restore', attempt }, plan, ref });
-  await database.finishRestore({ run: ref, attempt });
+  const reset = run.at('reset');
+  const { state, rows, bytes } = reset;
+  // What is shown is how much of the reset is undone.
+  reset.state = 'running';
+  try {
+    await copyRows(run, { step: 'reset', phase: { name: 'restore', attempt }, plan, ref });
+    await database.finishRestore({ run: ref, attempt });
+  } finally {
+    Object.assign(reset, { state, rows, bytes });
+  }
 }
 
 async function copyAside(run: Run): Promise<void> {
@@ -170,9 +180,10 @@ async function finishLive(run: Run): Promise<void> {
   await insist(run, 'Removing the ledger', () => database.release({ run: ref }));
 }
 
-function markUndone(run: Run): void {
+// The backup is undone only when it is gone.
+function markUndone(run: Run, kept: StepName[]): void {
+  const lasting: StepName[] = ['preflight', 'announce', 'approval', ...kept];
   for (const step of run.steps) {
-    if (step.state === 'done' && !['preflight', 'announce', 'approval'].includes(step.name))
-      step.state = 'undone';
+    if (step.state === 'done' && !lasting.includes(step.name)) step.state = 'undone';
   }
 }

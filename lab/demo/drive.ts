@@ -27,9 +27,10 @@ export async function drive(
     throw new Error(`The run was not started (exit code ${exitCode}); the reason stands above.`);
   let answered = false;
   const { view } = await withTemporal(io, (temporal) =>
-    watchRun(io, temporal, id, {}, async ({ status }) => {
+    watchRun(io, temporal, id, {}, async ({ status }, keepFrame) => {
       if (answered || status.step !== 'approval' || status.waitingFor === null || !status.backup) return;
       answered = true;
+      keepFrame();
       await answer(status.backup);
     }),
   );

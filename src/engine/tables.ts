@@ -12,8 +12,6 @@ export interface StoredTable extends TableName {
   pages: number;
   /** With TOAST, without indexes. */
   bytes: number;
-  /** PostgreSQL's estimate; 0 when the table was never analysed. */
-  estimatedRows: number;
   /** Columns COPY takes: not generated ones. */
   columns: ColumnType[];
   /** Generated columns: compared, never copied. */
@@ -34,7 +32,7 @@ export async function readStoredTables(client: Client, schemas: readonly string[
     `select c.oid::bigint::int8 as oid, n.nspname as schema, c.relname as name,
             coalesce(pg_relation_filenode(c.oid), 0)::int8 as filenode,
             (pg_relation_size(c.oid) / current_setting('block_size')::int)::int8 as pages,
-            pg_table_size(c.oid)::int8 as bytes, greatest(c.reltuples, 0)::int8 as "estimatedRows",
+            pg_table_size(c.oid)::int8 as bytes,
             coalesce((select json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod),
                                                        'generated', a.attgenerated <> '',
                                                        'isEnum', coalesce(b.typtype, t.typtype) = 'e') order by a.attnum)
@@ -51,7 +49,6 @@ export async function readStoredTables(client: Client, schemas: readonly string[
     filenode: Number(table.filenode),
     pages: Number(table.pages),
     bytes: Number(table.bytes),
-    estimatedRows: Number(table.estimatedRows),
     columns: cols.filter((column) => !column.generated).map(({ generated: _, ...column }) => column),
     generated: cols.filter((column) => column.generated).map(({ generated: _, ...column }) => column),
   }));

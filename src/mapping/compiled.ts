@@ -37,7 +37,6 @@ export interface CompiledSource {
   /** Column → its expression as the mapping has it. */
   described: Record<string, string>;
   checks: ColumnCheck[];
-  estimatedRows: number;
 }
 
 export interface CompiledTable {
@@ -107,8 +106,10 @@ export interface TablePlan {
   target: string;
   /** e.g. `Organization`, `User (extra rows)`; empty when the schema step fills it. */
   sources: string[];
-  /** Rows the sources hold now (counted for extra rows and drops, else PostgreSQL's estimate). */
+  /** Rows the sources give now. */
   rows: number;
+  /** Some of them were not counted: to be shown with "about". */
+  isEstimate: boolean;
   /** Columns with an expression of their own: `column = expression`. */
   expressions: string[];
 }

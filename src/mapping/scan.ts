@@ -10,6 +10,7 @@ import {
   type TablePlan,
 } from './compiled';
 import { openReader, type Reader } from './reader';
+import { countRows, sumRows, type RowCount } from './row-counts';
 import { scanSource } from './scan-source';
 
 export interface Scan {
@@ -34,19 +35,22 @@ export async function scanMapping(
   const findings: string[] = [];
   const tables: TablePlan[] = [];
   for (const table of compiled.tables) {
-    let rows = 0;
+    const counts: RowCount[] = [];
+    const uncounted: number[] = [];
     let isValid = true;
     for (const source of table.sources) {
       const scanned = await scanSource({ read, describe }, table, source);
       findings.push(...scanned.findings);
-      rows += scanned.rows ?? source.estimatedRows;
+      if (scanned.rows === null) uncounted.push(source.tableOid);
+      else counts.push({ rows: scanned.rows, isEstimate: false });
       isValid &&= scanned.isValid;
     }
     if (isValid) findings.push(...(await doubledKeys(read, table)));
-    tables.push(tablePlan(table, rows));
+    counts.push(...(await countRows(client, uncounted)).values());
+    tables.push(tablePlan(table, sumRows(counts)));
   }
   for (const table of compiled.filledBySchema) {
-    tables.push({ target: readable(table), sources: [], rows: 0, expressions: [] });
+    tables.push({ target: readable(table), sources: [], rows: 0, isEstimate: false, expressions: [] });
   }
   const dropped = await countDropped(read, compiled, findings);
   return { findings: [...new Set(findings)], dropped, tables };
@@ -159,7 +163,7 @@ async function countDropped(
   return drops.map(({ what, reason }) => ({ what, reason, rows: counts.get(what) ?? 0 }));
 }
 
-function tablePlan(table: CompiledTable, rows: number): TablePlan {
+function tablePlan(table: CompiledTable, count: RowCount): TablePlan {
   const expressions = table.sources.flatMap((source) =>
     Object.entries(source.described).map(([column, expression]) =>
       source.kind === 'base'
@@ -170,7 +174,7 @@ function tablePlan(table: CompiledTable, rows: number): TablePlan {
   return {
     target: readable(table.target),
     sources: [...new Set(table.sources.map(sourceLabel))],
-    rows,
+    ...count,
     // The leaves of a partitioned source share their expressions.
     expressions: [...new Set(expressions)],
   };

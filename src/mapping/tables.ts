@@ -174,7 +174,6 @@ function compiledSources(
     where: source.where,
     described: Object.fromEntries(described),
     checks: plans.flatMap((plan) => (plan.check ? [plan.check] : [])),
-    estimatedRows: stored.estimatedRows,
   }));
 }
 

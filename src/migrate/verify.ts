@@ -37,11 +37,9 @@ export async function verifyMigration(
   const method = (await sameMajor(production, backup)) ? 'record' : 'text';
   const hashing = { ...work, method, searchPath: schemas } as const;
   const roots = await partitionedTables(production, schemas);
-  // Progress counts the rows of the new tables once, not their sources too.
   const expected = await hashTables(compiled.tables.flatMap(sourceJobs), {
     ...hashing,
     url: databases.backup.url,
-    onProgress: undefined,
   });
   const found = await hashTables(
     compiled.tables.map((table) => targetJob(table, roots)),

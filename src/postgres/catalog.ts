@@ -37,8 +37,6 @@ export interface Table extends TableName {
   /** Unique keys over plain columns and all rows, the primary key included. */
   uniqueKeys: UniqueKey[];
   pages: number;
-  /** PostgreSQL's estimate, scaled to the present size as its planner does it. */
-  estimatedRows: number;
   /** With TOAST, without indexes. */
   bytes: number;
 }
@@ -113,9 +111,6 @@ async function readTableDefinitions(client: ClientBase, schemas: readonly string
             when c.relispartition then 'partition-leaf' else 'table' end as kind,
        case when c.relispartition then json_build_object('schema', pn.nspname, 'name', p.relname) end as parent,
        s.pages::float8 as pages,
-       (case when c.reltuples < 0 then s.pages * 60
-             when c.relpages > 0 then round(c.reltuples / c.relpages * s.pages)
-             else c.reltuples end)::float8 as "estimatedRows",
        (case when c.relkind = 'r' then pg_table_size(c.oid) else 0 end)::float8 as bytes
      from pg_class c join pg_namespace n on n.oid = c.relnamespace
      left join pg_inherits i on i.inhrelid = c.oid and c.relispartition

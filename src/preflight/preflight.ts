@@ -4,6 +4,7 @@ import { readStoredTables } from '../engine/tables';
 import { UsageError, sentence } from '../errors';
 import { KirikaeError } from '../errors';
 import { claimedByAnother, isSameWorkflow, readClaim, type RunIdentity } from '../ledger/claim';
+import { countRows, sumRows } from '../mapping/row-counts';
 import { checkAssertions, scanMapping } from '../mapping/scan';
 import { compilePlan } from '../migrate/plan';
 import { runSchemaStep } from '../new-schema/deploy';
@@ -32,7 +33,9 @@ export interface DatabaseFindings {
   /** Hash of production's definition before the shadow's deploy. */
   catalogue: string;
   rows: number;
+  rowsAreEstimate: boolean;
   bytes: number;
+  tables: number;
 }
 
 /**
@@ -47,7 +50,9 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
     shadowReady: false,
     catalogue: '',
     rows: 0,
+    rowsAreEstimate: false,
     bytes: 0,
+    tables: 0,
   };
   const opened = await openDatabases(plan, result.findings);
   if (!opened) return result;
@@ -78,7 +83,6 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
     const keeps = plan.reset?.mode === 'keep';
     if (keeps) result.findings.push(...(await findUnmovable(production, schemas)));
     const tables = await readStoredTables(production, schemas);
-    result.rows = tables.reduce((sum, table) => sum + table.estimatedRows, 0);
     result.bytes = tables.reduce((sum, table) => sum + table.bytes, 0);
     result.notes.push(
       clones
@@ -91,6 +95,11 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
       );
     }
     const blocking = result.findings.length > 0;
+    const oids = tables.map((table) => table.oid);
+    const counted = sumRows((await countRows(production, oids)).values());
+    result.rows = counted.rows;
+    result.rowsAreEstimate = counted.isEstimate;
+    result.tables = tables.length;
     if (blocking) return result;
     result.catalogue = dumpHash(await dumpSchema(places.production.url, schemas, { owners: true }));
     // Under the lock that claims take: nobody can claim between this look and the shadow's marker.
@@ -201,6 +210,7 @@ export async function preflight(plan: Plan): Promise<PreflightResult> {
     tables: [],
     dropped: [],
     rows: databases.rows,
+    rowsAreEstimate: databases.rowsAreEstimate,
     bytes: databases.bytes,
   };
   if (!databases.shadowReady) return result;

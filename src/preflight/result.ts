@@ -9,7 +9,9 @@ export interface PreflightResult {
   notes: string[];
   tables: TablePlan[];
   dropped: Dropped[];
-  /** Estimated rows and bytes (with TOAST, without indexes) of the managed tables. */
+  /** Rows and bytes (with TOAST, without indexes) of the managed tables. */
   rows: number;
+  /** Some of the rows were not counted: to be shown with "about". */
+  rowsAreEstimate: boolean;
   bytes: number;
 }

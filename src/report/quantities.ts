@@ -24,6 +24,11 @@ export function describeRows(rowCount: number): string {
   return `${describeCount(rowCount)} ${rowCount === 1 ? 'row' : 'rows'}`;
 }
 
+/** `1,234`, or `about 1,234` for a count that is an estimate. */
+export function describeAbout(count: number, isEstimate: boolean): string {
+  return `${isEstimate ? 'about ' : ''}${describeCount(count)}`;
+}
+
 /** Decimal units: `512 B`, `1.4 MB`, `3.0 GB`. */
 export function describeBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB'];

@@ -3,8 +3,8 @@ import { sha256 } from '@noble/hashes/sha2';
 import { bytesToHex } from '@noble/hashes/utils';
 import { CancellationScope, condition } from '@temporalio/workflow';
 import { database } from '../calls';
+import { approvalChoices } from '../choices';
 import { copyRows } from '../copy-rows';
-import { approveCommand } from '../details';
 import { doStep } from '../do-step';
 import { Rejected } from '../failures';
 import { tell } from '../people';
@@ -26,16 +26,18 @@ export async function backUp(run: Run): Promise<void> {
     run.at('backup').rows = sealed.rows;
     run.at('backup').rowsTotal = sealed.rows;
     run.at('reset').rowsTotal = sealed.rows;
-    run.at('migrate').rowsTotal = sealed.rows;
-    run.at('verify').rowsTotal = sealed.rows;
     const scope = new CancellationScope();
-    const done = scope.run(() => database.indexBackup({ run: run.ref() }));
+    const done = scope.run(async () => {
+      // Null from older histories.
+      const expected = (await database.indexBackup({ run: run.ref() })) as { newRows: number } | null;
+      if (expected) run.at('migrate').rowsTotal = expected.newRows;
+      if (expected) run.at('verify').rowsTotal = expected.newRows;
+    });
     done.catch(() => undefined);
     run.indexing = { done, cancel: () => scope.cancel() };
   });
 }
 
-// Bound to this Temporal run: an approval that a Temporal reset re-applies carries another run's fingerprint.
 // Bound to this Temporal run: an approval that a Temporal reset re-applies carries another run's fingerprint.
 function fingerprint(manifestHash: string, run: Run): string {
   return bytesToHex(sha256(`${manifestHash}\n${run.plan.hash}\n${run.info.runId}`)).slice(0, 24);
@@ -50,7 +52,8 @@ export async function awaitApproval(run: Run): Promise<void> {
     const who = minimum === 1 ? 'an approval' : `${minimum} approvals by different persons`;
     run.wait(
       `${who} of the reset of ${run.plan.productionDatabase} (fingerprint ${run.backup?.fingerprint}, ${run.backup?.rows} rows in ${run.backup?.tables} tables are backed up and will be dropped)`,
-      `Approve with: kirikae approve ${run.id} --by NAME, or ${approveCommand(run.id, run.backup?.fingerprint ?? '')}`,
+      `Approve with: kirikae approve ${run.id} --by NAME --fingerprint ${run.backup?.fingerprint}`,
+      approvalChoices(run.id, run.backup?.fingerprint ?? ''),
     );
     await tell(
       run,

@@ -3,6 +3,7 @@ import { early, earlyHostOf } from '../calls';
 import { doStep } from '../do-step';
 import { Refused, problemOf } from '../failures';
 import { tell } from '../people';
+import { predictWindowMs } from '../progress';
 import type { Run } from '../run';
 
 /** Reads the plan, confirms the checklist and checks everything that can be checked without changing production. */
@@ -21,7 +22,9 @@ export async function preflight(run: Run): Promise<void> {
     reasons.push(...first.findings);
     // The shadow is prepared only when all databases are fit and nobody else has a claim.
     if (first.shadowReady) {
+      const deployedFromMs = Date.now();
       const deploy = await host.deployToShadow({ run: run.ref() });
+      const schemaStepMs = Date.now() - deployedFromMs;
       const mapping = await early.checkMapping({
         run: run.ref(),
         catalogue: first.catalogue,
@@ -37,7 +40,10 @@ export async function preflight(run: Run): Promise<void> {
       }));
       for (const note of [...first.notes, ...mapping.notes]) run.note(note);
       run.at('backup').rowsTotal = first.rows;
-      run.predictedEnd = predictEnd(first.bytes);
+      const { bytes, tables } = first;
+      // Older histories don't have the number of tables.
+      const windowMs = predictWindowMs({ bytes, tables: tables ?? 0, schemaStepMs });
+      run.predictedEndMs = Date.now() + windowMs;
     }
     if (reasons.length > 0) throw new Refused(reasons);
   });
@@ -45,16 +51,9 @@ export async function preflight(run: Run): Promise<void> {
 
 export async function announce(run: Run): Promise<void> {
   await doStep(run, 'announce', async () => {
-    const text = `${run.plan.name}: maintenance begins now, predicted end ${run.predictedEnd ?? 'unknown'} plus the time the approval takes (workflow ${run.id}).`;
+    const text = `${run.plan.name}: maintenance begins now, predicted end ${run.predictedEnd ?? 'unknown'} plus the time that persons and the deploys of applications take (workflow ${run.id}).`;
     await tell(run, text);
   });
-}
-
-// Backup, verification, migration and its verification move the data about six times; 20 MB/s is a modest server.
-// Backup, verification, migration and its verification move the data about six times; 20 MB/s is a modest server.
-function predictEnd(bytes: number): string {
-  const machineryMs = 60_000;
-  return new Date(Date.now() + machineryMs + ((6 * bytes) / 20_000_000) * 1_000).toISOString();
 }
 
 function noHost(run: Run, error: unknown): string {

@@ -11,6 +11,7 @@ export async function reset(run: Run): Promise<void> {
     await database.confirmClaim({ run: run.ref() });
     await hostOf(run.plan.hostQueue).probePage({ run: run.ref() });
     await database.reset({ run: run.ref() });
+    run.at('reset').rows = run.at('reset').rowsTotal;
   });
 }
 
@@ -28,6 +29,7 @@ export async function migrate(run: Run): Promise<void> {
       ref: run.ref(),
     });
     run.at('migrate').rowsTotal = rows;
+    run.at('verify').rowsTotal = rows;
     await database.finishMigrate({ run: run.ref() });
   });
 }

@@ -2,6 +2,7 @@
 import { executeChild, condition, CancellationScope } from '@temporalio/workflow';
 import { database } from '../calls';
 import { record } from '../checks';
+import { monitorChoices, retireChoices } from '../choices';
 import { doStep, insist } from '../do-step';
 import { RollBackGranted } from '../failures';
 import { monitorProduction } from '../monitor';
@@ -19,6 +20,7 @@ export async function monitor(run: Run): Promise<void> {
       run.wait(
         null,
         `Nothing: monitored until ${new Date(Date.now() + forMs).toISOString()}. The way back: kirikae roll-back ${run.id} --by NAME --accept-loss`,
+        monitorChoices(run.id, false),
       );
       const watched = await watchOrRollBack(run, () =>
         executeChild(monitorProduction, {
@@ -52,6 +54,7 @@ export async function monitor(run: Run): Promise<void> {
       run.wait(
         `a person: the check "${watched.failing.name}" fails (${watched.failing.error})`,
         `Repair it, then kirikae retry ${run.id} --by NAME goes on watching; or kirikae roll-back ${run.id} --by NAME --accept-loss.`,
+        monitorChoices(run.id, true),
       );
       await watchOrRollBack(run, () => condition(() => !run.awaitsRetry));
       run.at('monitor').state = 'running';
@@ -70,6 +73,7 @@ export async function retireBackup(run: Run): Promise<void> {
     run.wait(
       `a person to retire the backup ${run.plan.backupDatabase}`,
       `kirikae retire-backup ${run.id} --by NAME deletes it; kirikae cancel ${run.id} ends the run and keeps it.`,
+      retireChoices(run.id),
     );
     await watchOrRollBack(run, () => condition(() => run.retired !== null));
     run.goOn();
@@ -77,7 +81,6 @@ export async function retireBackup(run: Run): Promise<void> {
   });
 }
 
-// Whatever is waited for, enough votes for a roll back end the waiting.
 // Whatever is waited for, enough votes for a roll back end the waiting.
 async function watchOrRollBack<T>(run: Run, wait: () => Promise<T>): Promise<T> {
   const scope = new CancellationScope();
