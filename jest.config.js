@@ -5,9 +5,12 @@ module.exports = {
   testMatch: ['**/*.test.ts'],
   testTimeout: 120_000,
   maxWorkers: 2,
+  // What tests write is kept for the reporter, also when a single file is run.
+  verbose: false,
   globalSetup: '<rootDir>/test/support/global-setup.ts',
   globalTeardown: '<rootDir>/test/support/global-teardown.ts',
-  reporters: ['default', '<rootDir>/test/support/summary-reporter.js'],
+  reporters: ['<rootDir>/test/support/reporter.js'],
+  moduleNameMapper: { '^@temporalio/worker$': '<rootDir>/test/support/temporal-worker.ts' },
   transform: {
     '\\.ts$': [
       '@swc/jest',

@@ -10,7 +10,7 @@ import { createDatabase } from '../src/postgres/databases';
 import { databaseOf } from '../src/postgres/url';
 import type { Settings } from '../src/settings/read';
 import { ActivityRun, type RunRef } from './context';
-import type { GroupPlan } from './copy-rows';
+import { withRoom, type GroupPlan } from './copy-rows';
 
 export interface SealedBackup extends Omit<BackupStatus, 'fingerprint'> {
   manifestHash: string;
@@ -31,8 +31,10 @@ export function backUpActivities(settings: Settings) {
         return create ? createDatabase(run.url('backup'), client, 'backup create') : false;
       });
       return run.sessions(['production', 'backup'], async (pair) => {
-        const claim = await ownClaim(pair.production.client, run.identity);
-        return beginBackup(pair, { schemas: run.schemas, run: run.identity, claim, created });
+        const { production, backup } = pair;
+        const claim = await ownClaim(production.client, run.identity);
+        const plan = await beginBackup(pair, { schemas: run.schemas, run: run.identity, claim, created });
+        return withRoom(plan, [production.client, backup.client]);
       });
     },
 

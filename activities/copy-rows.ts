@@ -3,6 +3,7 @@ import type { Client } from 'pg';
 import { BACKUP_PHASE } from '../src/backup/manifest';
 import { copyGroup, type Copied } from '../src/engine/copy';
 import type { Phase } from '../src/engine/parts';
+import { groupsInFlight } from '../src/engine/room';
 import { ownClaim } from '../src/ledger/claim';
 import type { Settings } from '../src/settings/read';
 import { ActivityRun, cancellation, type RunRef } from './context';
@@ -11,6 +12,13 @@ import { countProgress } from './guard';
 export interface GroupPlan {
   groups: number;
   bytes: number;
+  /** How many groups may be copied at a time, on all hosts together; histories of older versions don't have it. */
+  inFlight?: number;
+}
+
+/** Adds to a plan how many of its groups may be copied at a time. @param servers a session on each side of the copy */
+export async function withRoom<P extends GroupPlan>(plan: P, servers: readonly Client[]): Promise<P> {
+  return { ...plan, inFlight: await groupsInFlight(servers) };
 }
 
 const stepOf = { backup: 'backup', migrate: 'migrate', restore: 'reset', aside: 'backup' } as const;

@@ -1,4 +1,4 @@
-/** The end of a run: the backup and the ledger go, the report is written, people are told, and an operator is handed what a settled run leaves. */
+/** The end of a run: backup and ledger go, the report is written, people are told, an operator is handed what a settled run leaves. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { isOwnClone } from '../src/backup/clone';

@@ -3,13 +3,13 @@ import { Context, CancelledFailure, CompleteAsyncError } from '@temporalio/activ
 import { ApplicationFailure } from '@temporalio/common';
 import type { ActivityInboundCallsInterceptor } from '@temporalio/worker';
 import type { Heartbeat, StepName } from '../src/contract';
-import { failureType, codeOf, sentence } from '../src/errors';
+import { failureType, sentence, sqlStateOf } from '../src/errors';
 
 /** Turns an error into the ApplicationFailure that Temporal records; only an `Outage` is retried. */
-function toFailure(error: unknown, redact: (text: string) => string): ApplicationFailure {
+export function toFailure(error: unknown, redact: (text: string) => string): ApplicationFailure {
   const type = failureType(error);
-  const code = codeOf(error);
-  const hint = type === 'StepFailed' && code && /^[0-9A-Z]{5}$/.test(code) ? ` (SQLSTATE ${code})` : '';
+  const code = sqlStateOf(error);
+  const hint = type === 'StepFailed' && code ? ` (SQLSTATE ${code})` : '';
   const failure = ApplicationFailure.create({
     type,
     message: redact(sentence(error) + hint),

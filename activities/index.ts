@@ -11,6 +11,7 @@ import { switchOverActivities } from './switch-over';
 import { wayBackActivities } from './way-back';
 
 export type { RunRef } from './context';
+export type { GroupPlan } from './copy-rows';
 export type { PlanOutline } from './plan';
 
 export type Activities = ReturnType<typeof createActivities>;
@@ -28,8 +29,11 @@ type OnHost =
 /** What the plan's host queue serves; a check may run there too. */
 export type HostActivities = Pick<Activities, OnHost | 'smoke'>;
 
+/** What the queue for copying serves. */
+export type CopyActivities = Pick<Activities, 'copyGroup'>;
+
 /** What any worker serves: databases, checks by HTTP and SQL, messages. */
-export type DatabaseActivities = Omit<Activities, OnHost>;
+export type DatabaseActivities = Omit<Activities, OnHost | 'copyGroup'>;
 
 export function createActivities(settings: Settings) {
   return {

@@ -12,7 +12,7 @@ import { emptySchemas } from '../src/postgres/managed-schemas';
 import { resetProduction } from '../src/reset/reset';
 import type { Settings } from '../src/settings/read';
 import { ActivityRun, cancellation, type RunRef } from './context';
-import type { GroupPlan } from './copy-rows';
+import { withRoom, type GroupPlan } from './copy-rows';
 import { countProgress } from './guard';
 
 export function switchOverActivities(settings: Settings) {
@@ -55,8 +55,11 @@ export function switchOverActivities(settings: Settings) {
     /** Strips keys and indexes off the new schema and plans the parts. */
     async beginMigrate({ run: ref }: { run: RunRef }): Promise<GroupPlan> {
       const run = open(ref);
-      return run.sessions(['production', 'backup'], (pair) =>
-        beginMigrate(pair, { plan: run.plan, run: run.identity }),
+      return run.sessions(['production', 'backup'], async (pair) =>
+        withRoom(await beginMigrate(pair, { plan: run.plan, run: run.identity }), [
+          pair.production.client,
+          pair.backup.client,
+        ]),
       );
     },
 

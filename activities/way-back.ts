@@ -3,18 +3,26 @@ import { beginBackup } from '../src/backup/build';
 import { sealedManifest } from '../src/backup/manifest';
 import { indexBackup, sealBackup } from '../src/backup/seal';
 import { lastAttempt } from '../src/ledger/checkpoints';
-import { ownClaim, readClaim, setMark, takeOverClaim, type Claim } from '../src/ledger/claim';
+import {
+  ownClaim,
+  readClaim,
+  setMark,
+  takeOverClaim,
+  type Claim,
+  isSameWorkflow,
+  mirrorClaim,
+} from '../src/ledger/claim';
 import { writtenSince } from '../src/ledger/late-writes';
 import { APPLICATION, withClient } from '../src/postgres/connect';
-import { createDatabase } from '../src/postgres/databases';
+import { createDatabase, databaseExists } from '../src/postgres/databases';
 import type { Pair } from '../src/postgres/endpoint';
 import { mustEndSessions } from '../src/postgres/sessions';
 import { databaseOf, otherDatabase } from '../src/postgres/url';
-import { beginRestore, finishRestore, type Restore } from '../src/restore/copy-back';
+import { beginRestore, finishRestore, wasRestored, type Restore } from '../src/restore/copy-back';
 import { endSwaps, swapInClone } from '../src/restore/swap-clone';
 import type { Settings } from '../src/settings/read';
 import { ActivityRun, type RunRef } from './context';
-import type { GroupPlan } from './copy-rows';
+import { withRoom, type GroupPlan } from './copy-rows';
 
 /** The ledger's marks as the workflow needs them. */
 export interface Marks {
@@ -23,32 +31,43 @@ export interface Marks {
   fenceOn: boolean;
   reset: boolean;
   live: boolean;
+  lossAccepted?: boolean;
+  /** Where production holds no claim of the workflow: what its backup tells of how it ended. */
+  inBackup?: 'live' | 'restored' | 'unknown';
 }
 
 export function wayBackActivities(settings: Settings) {
   const open = (ref: RunRef) => new ActivityRun(settings, ref);
 
   return {
+    /** Notes that persons accepted the loss of everything written since `live`. */
+    async acceptLoss({ run: ref }: { run: RunRef }): Promise<void> {
+      const run = open(ref);
+      await run.sessions(['production', 'backup'], async ({ production: { client }, backup }) => {
+        await ownClaim(client, run.identity);
+        await setMark(client, 'loss_accepted_at');
+        await mirrorClaim(backup.client, await ownClaim(client, run.identity));
+      });
+    },
+
     /**
      * Stock-taking before a way back: this Temporal run takes its workflow's claim, ends sessions an earlier run of the
-     * workflow left behind, and says what the ledger knows.
+     * workflow left behind, and says what the ledger knows. With `searchBackup` a claim that is gone from production is looked
+     * for in the backup.
      */
-    async takeStock({ run: ref }: { run: RunRef }): Promise<Marks> {
+    async takeStock({
+      run: ref,
+      searchBackup = false,
+    }: {
+      run: RunRef;
+      searchBackup?: boolean;
+    }): Promise<Marks> {
       const run = open(ref);
       // Before, because cloning keeps new sessions waiting; after, because one may have looked at the claim in between.
       await endCloning(run);
       const marks = await takeOver(run);
       await endCloning(run);
-      return marks;
-    },
-
-    /** Notes that persons accepted the loss of everything written since `live`. */
-    async acceptLoss({ run: ref }: { run: RunRef }): Promise<void> {
-      const run = open(ref);
-      await run.sessions(['production'], async ({ production: { client: production } }) => {
-        await ownClaim(production, run.identity);
-        await setMark(production, 'loss_accepted_at');
-      });
+      return marks.claimed || !searchBackup ? marks : { ...marks, inBackup: await endingInBackup(run) };
     },
 
     /** Sentences about rows that checks and background jobs wrote after `verify`; empty before it. */
@@ -82,8 +101,11 @@ export function wayBackActivities(settings: Settings) {
     }): Promise<GroupPlan & { notes?: string[] }> {
       const run = open(ref);
       const notes = run.plan.databases.backup.method === 'clone' ? await swap(run, attempt) : [];
-      const plan = await run.sessions(['production', 'backup'], (pair) =>
-        beginRestore(pair, restoreOf(run, attempt)),
+      const plan = await run.sessions(['production', 'backup'], async (pair) =>
+        withRoom(await beginRestore(pair, restoreOf(run, attempt)), [
+          pair.production.client,
+          pair.backup.client,
+        ]),
       );
       return { ...plan, notes };
     },
@@ -112,7 +134,8 @@ export function wayBackActivities(settings: Settings) {
           claim,
           created,
         });
-        return { ...plan, database: databaseOf(asideUrl) };
+        const room = await withRoom(plan, [pair.production.client, pair.backup.client]);
+        return { ...room, database: databaseOf(asideUrl) };
       });
     },
 
@@ -171,6 +194,18 @@ async function takeOver(run: ActivityRun): Promise<Marks> {
   });
 }
 
+// The ledger leaves production last, and may have been removed by hand: only what the backup proves is said.
+async function endingInBackup(run: ActivityRun): Promise<Marks['inBackup']> {
+  const url = run.url('backup');
+  if (!(await databaseExists(url, `${run.label} backup`))) return 'unknown';
+  return withClient(url, `${run.label} backup`, async (backup) => {
+    const claim = await readClaim(backup);
+    if (!claim || !isSameWorkflow(claim, run.identity)) return 'unknown';
+    if (claim.liveAt && !claim.lossAcceptedAt) return 'live';
+    return (await wasRestored(backup)) ? 'restored' : 'unknown';
+  });
+}
+
 function marksOf(claim: Claim | null): Marks {
   return {
     claimed: claim !== null,
@@ -178,5 +213,6 @@ function marksOf(claim: Claim | null): Marks {
     fenceOn: claim?.fenceOn ?? false,
     reset: claim?.resetAt != null,
     live: claim?.liveAt != null,
+    lossAccepted: claim?.lossAcceptedAt != null,
   };
 }

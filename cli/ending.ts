@@ -18,7 +18,7 @@ const outcomes: Record<Outcome, Ending> = {
   'needs-operator': {
     exitCode: 4,
     sentence:
-      'Settled by an operator: page and fence are as they were left. The commands that lift them are in the notes.',
+      'Left to an operator: page and fence are as they were left. The commands that lift them are in the notes.',
   },
   rejected: { exitCode: 5, sentence: 'Rejected: production is as it was before.' },
   cancelled: { exitCode: 5, sentence: 'Cancelled: production is as it was before.' },
@@ -29,12 +29,16 @@ export function endingOf(outcome: Outcome): Ending {
   return outcomes[outcome];
 }
 
-/** The end of a watch, or null while there is more to come: an outcome, parked, live, or closed by Temporal itself. */
+/**
+ * The end of a watch, or null while there is more to come: an outcome, parked, live, or closed by Temporal itself. A run with an
+ * outcome still writes its report and tells people: it has ended when Temporal has closed it.
+ */
 export function findEnding(view: RunView): Ending | null {
   const { status, execution, id } = view;
-  if (status.outcome) return endingOf(status.outcome);
+  const isOpen = execution === 'RUNNING' || execution === 'PAUSED';
+  if (status.outcome) return isOpen ? null : endingOf(status.outcome);
   if (execution === 'CANCELLED') return endingOf('cancelled');
-  if (execution !== 'RUNNING' && execution !== 'PAUSED') {
+  if (!isOpen) {
     return {
       exitCode: 4,
       sentence: `Temporal closed ${id} as ${execution} before it had an outcome, so no way back ran. Look at the maintenance page and the database before anything else; docs/if-it-stops.md, "By hand".`,

@@ -76,11 +76,15 @@ function addRunCommands(program: Command, io: Io, finish: Finish): void {
     });
   example(check, 'kirikae check tumiki', 'Exit code: 0, or 2 with every problem listed.');
 
-  const worker = withConfig(command(program, 'worker', 'Run a worker; SIGTERM drains it')).action(
-    async (options: Parameters<typeof serve>[1]) => {
+  const worker = withConfig(command(program, 'worker', 'Run a worker; SIGTERM drains it'))
+    .option(
+      '--lanes <n>',
+      'groups of rows copied at a time on this host, e.g. --lanes 4 (default: one more than its cores, at most 8)',
+      wholeNumber,
+    )
+    .action(async (options: Parameters<typeof serve>[1]) => {
       finish.exitCode = await serve(io, options);
-    },
-  );
+    });
   example(worker, 'kirikae worker --config /etc/kirikae.yaml');
 
   const start = withConfig(command(program, 'start', 'Start the migration of a plan'))
@@ -231,6 +235,12 @@ function decision(program: Command, name: string, description: string): Command 
 
 function example(command: Command, line: string, more?: string): void {
   command.addHelpText('after', `\nExample:\n  ${line}${more ? `\n\n${more}` : ''}`);
+}
+
+function wholeNumber(value: string): number {
+  if (!/^[1-9]\d{0,2}$/.test(value))
+    throw new InvalidArgumentError('It must be a whole number from 1 to 999.');
+  return Number(value);
 }
 
 function text(value: string): string {

@@ -1,6 +1,6 @@
 /** `kirikae start`: checks the plan, has the checklist confirmed, and starts one run of a production database. */
 import { createHash } from 'node:crypto';
-import { WorkflowExecutionAlreadyStartedError } from '@temporalio/client';
+import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import { type MigrationInput, QUERIES, TASK_QUEUE, WORKFLOW_TYPE } from '../src/contract';
 import { UsageError } from '../src/errors';
 import { type Plan, findPlan, readSettings, settingsFile } from '../src/settings/read';
@@ -52,11 +52,13 @@ export function hashOfProduction(url: string | undefined): string | null {
   return createHash('sha256').update(place).digest('hex');
 }
 
-async function refuseSecondRun(temporal: Temporal, production: string): Promise<void> {
+/** @throws UsageError naming a run that migrates the same production and has not ended */
+export async function refuseSecondRun(temporal: Temporal, production: string): Promise<void> {
   const running = await askServer(temporal, async () => {
     const query = `WorkflowType = '${WORKFLOW_TYPE}' AND ExecutionStatus = 'Running'`;
     for await (const run of temporal.client.workflow.list({ query })) {
-      if (run.memo?.production === production) return run.workflowId;
+      if (run.memo?.production !== production) continue;
+      if (await isOpen(temporal, run.workflowId, run.runId)) return run.workflowId;
     }
     return null;
   });
@@ -64,6 +66,17 @@ async function refuseSecondRun(temporal: Temporal, production: string): Promise<
   throw new UsageError([
     `The run ${running} is already migrating this production database, so nothing was started. Look at it with: kirikae status ${running}`,
   ]);
+}
+
+// The list lags behind: it may still show a run that has just ended, or one that is deleted.
+async function isOpen(temporal: Temporal, id: string, runId: string): Promise<boolean> {
+  try {
+    const { status } = await temporal.client.workflow.getHandle(id, runId).describe();
+    return status.name === 'RUNNING' || status.name === 'PAUSED';
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
 }
 
 async function confirmChecklist(io: Io, plan: Plan, options: StartOptions): Promise<string[]> {

@@ -1,20 +1,41 @@
-/** A worker: serves the workflow and the activities of the plans whose variables are set. */
+/** A worker process: serves the workflow and the activities of the plans whose variables are set. */
 import path from 'node:path';
 import { loadClientConnectConfig } from '@temporalio/envconfig';
-import { DefaultLogger, NativeConnection, Runtime, Worker, type LogEntry } from '@temporalio/worker';
+import {
+  DefaultLogger,
+  NativeConnection,
+  Runtime,
+  Worker,
+  type LogEntry,
+  type WorkerOptions as TemporalWorkerOptions,
+} from '@temporalio/worker';
 import pino from 'pino';
-import { createActivities } from '../activities/index';
-import { TASK_QUEUE } from '../src/contract';
-import { redactor } from '../src/settings/secrets';
-import { missingVariables, type Settings } from '../src/settings/read';
+import { createActivities } from '../activities';
+import { lanes as lanesOfHost } from '../activities/context';
+import { copyRowsActivities } from '../activities/copy-rows';
 import { guardActivities } from '../activities/guard';
+import { TASK_QUEUE, copyQueueOf } from '../src/contract';
+import { missingVariables, type Settings } from '../src/settings/read';
+import { redactor } from '../src/settings/secrets';
 
 export interface WorkerOptions {
   settings: Settings;
   /** Bundle of the workflows; default the one that the build made. */
   workflowBundle?: string;
+  /** Groups of parts copied at a time on this host; default by its cores. */
+  lanes?: number;
   /** Logs of this level and above go to standard error as JSON lines. */
   logLevel?: 'DEBUG' | 'INFO' | 'WARN' | 'ERROR';
+}
+
+/** Where workers are opened: a connection of Temporal's and what they serve. */
+export interface WorkerPlace extends Pick<WorkerOptions, 'settings' | 'workflowBundle' | 'lanes'> {
+  connection: NativeConnection;
+  namespace: string;
+  /** Shown in histories as who did something; default process and host. */
+  identity?: string | undefined;
+  /** How long activities get to stop, e.g. `10s`. */
+  shutdownGraceTime?: `${number}s`;
 }
 
 const pinoLevels = { TRACE: 'trace', DEBUG: 'debug', INFO: 'info', WARN: 'warn', ERROR: 'error' } as const;
@@ -36,28 +57,44 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   const { connectionOptions, namespace } = loadClientConnectConfig();
   const connection = await NativeConnection.connect(connectionOptions);
   try {
-    const workers = await Promise.all(
-      queuesOf(settings).map((taskQueue) =>
-        Worker.create({
-          connection,
-          namespace: namespace ?? 'default',
-          taskQueue,
-          workflowBundle: {
-            codePath: options.workflowBundle ?? path.join(__dirname, '..', 'workflow-bundle.js'),
-          },
-          activities: createActivities(settings),
-          interceptors: { activity: [guardActivities(redact)] },
-          maxHeartbeatThrottleInterval: '1s',
-          defaultHeartbeatThrottleInterval: '1s',
-          maxConcurrentActivityTaskExecutions: 20,
-          shutdownGraceTime: '10s',
-        }),
-      ),
-    );
+    const workers = await createWorkers({ ...options, connection, namespace: namespace ?? 'default' });
     await Promise.all(workers.map((worker) => worker.run()));
   } finally {
     await connection.close();
   }
+}
+
+/** A worker for each queue that the settings call for; they run in this process and end together. */
+export async function createWorkers(place: WorkerPlace): Promise<Worker[]> {
+  const { settings, connection, namespace, identity, lanes = lanesOfHost() } = place;
+  const activities = createActivities(settings);
+  const common: Omit<TemporalWorkerOptions, 'taskQueue'> = {
+    connection,
+    namespace,
+    ...(identity === undefined ? {} : { identity }),
+    interceptors: { activity: [guardActivities(redactor(settings))] },
+    maxHeartbeatThrottleInterval: '1s',
+    defaultHeartbeatThrottleInterval: '1s',
+    shutdownGraceTime: place.shutdownGraceTime ?? '10s',
+  };
+  const codePath = place.workflowBundle ?? path.join(__dirname, '..', 'workflow-bundle.js');
+  return Promise.all([
+    ...queuesOf(settings).map((taskQueue) =>
+      Worker.create({
+        ...common,
+        taskQueue,
+        workflowBundle: { codePath },
+        activities,
+        maxConcurrentActivityTaskExecutions: 20,
+      }),
+    ),
+    Worker.create({
+      ...common,
+      taskQueue: copyQueueOf(TASK_QUEUE),
+      activities: copyRowsActivities(settings),
+      maxConcurrentActivityTaskExecutions: lanes,
+    }),
+  ]);
 }
 
 function queuesOf(settings: Settings): string[] {

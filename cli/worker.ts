@@ -8,7 +8,10 @@ import type { CommonOptions, Io } from './terminal';
  * @returns 0
  * @throws UsageError with every problem of the settings, Unanswered when no server is there
  */
-export async function serve(io: Io, options: CommonOptions & { config?: string }): Promise<number> {
+export async function serve(
+  io: Io,
+  options: CommonOptions & { config?: string; lanes?: number },
+): Promise<number> {
   const settings = readSettings(settingsFile(options.config, io.env));
   await withTemporal(io, (temporal) =>
     askServer(temporal, () => temporal.client.workflowService.getSystemInfo({})),
@@ -16,8 +19,8 @@ export async function serve(io: Io, options: CommonOptions & { config?: string }
   // Loaded on demand: the worker's native part would slow every other command.
   // eslint-disable-next-line @typescript-eslint/no-require-imports
   const { runWorker } = require('./temporal-worker') as {
-    runWorker: (options: { settings: Settings }) => Promise<void>;
+    runWorker: (options: { settings: Settings; lanes?: number }) => Promise<void>;
   };
-  await runWorker({ settings });
+  await runWorker({ settings, ...(options.lanes === undefined ? {} : { lanes: options.lanes }) });
   return 0;
 }

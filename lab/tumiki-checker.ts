@@ -1,4 +1,4 @@
-/** The independent judge of a Tumiki migration: knows the rules in TypeScript, reads both databases, shares nothing with the product. */
+/** The independent judge of a Tumiki migration: reads both databases and shares nothing with the product. */
 import { createHash } from 'node:crypto';
 import type { ClientBase } from 'pg';
 import {

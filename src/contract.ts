@@ -3,6 +3,11 @@
 export const WORKFLOW_TYPE = 'offlineMigration';
 export const TASK_QUEUE = 'offline-migration';
 
+/** Queue of the part groups to copy: a worker takes as many at a time as its host can, so that several hosts share them. */
+export function copyQueueOf(taskQueue: string): string {
+  return `${taskQueue}-copy`;
+}
+
 /** The steps of the runbook, in order (design: "The runbook"). */
 export const STEPS = [
   'preflight',

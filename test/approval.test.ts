@@ -3,16 +3,10 @@ import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { Status } from '../src/contract';
-import { stateOf } from './support/database-state';
+import { stateOf } from '../lab/database-state';
+import { until } from '../lab/stage';
 import { testTemporal } from './support/environment';
-import {
-  layOutMigration,
-  statusOf,
-  until,
-  untilStatus,
-  withWorker,
-  type Migration,
-} from './support/migration';
+import { layOutMigration, statusOf, untilStatus, withWorker, type Migration } from './support/migration';
 import { endOf, expectAsBefore, openScene, refusalOf, runToEnd, type Scene } from './support/way-back';
 
 let scene: Scene;

@@ -1,17 +1,15 @@
 /** `backup.method: clone`: production's files copied by the server, verified and sealed as ever, also when the worker dies. */
 import { existsSync } from 'node:fs';
 import { Client } from 'pg';
+import { leftovers, stateOf } from '../lab/database-state';
+import { until, withDatabase } from '../lab/stage';
 import { clone, holdClones } from './support/clone-door';
-import { hasDatabase, leftovers, stateOf } from './support/database-state';
-import { testPostgres } from './support/environment';
-import { onServer } from './support/gated-migration';
+import { hasDatabase, onServer, testPostgres } from './support/environment';
 import {
   approve,
   layOutMigration,
   startRun,
-  until,
   untilStatus,
-  withDatabase,
   withWorker,
   type Migration,
 } from './support/migration';

@@ -4,23 +4,23 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { packageRoot } from '../tools/provide';
+import { definitionOf } from '../lab/database-state';
+import { tumikiFolder, withDatabase } from '../lab/stage';
+import { openNamespace, type TestNamespace } from './support/namespace';
 import { testPostgres, type TestDatabase } from './support/environment';
 import {
   approve,
   layOutMigration,
-  openNamespace,
   startRun,
   untilStatus,
-  withDatabase,
   withWorker,
   type Migration,
   type PlanChange,
 } from './support/migration';
-import { tumikiFolder } from './support/tumiki-database';
 import { makeTumikiTemplate } from './support/tumiki-template';
 
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 
 beforeAll(async () => {
@@ -247,13 +247,7 @@ function block(title: string): string {
 
 /** All that production holds and is: definition with owners and grants, rows, sequences, whether the ledger is there. */
 async function everything() {
-  const dump = spawnSync(
-    path.join(testPostgres().bin, 'pg_dump'),
-    ['--schema-only', '--schema=public', migration.urls.production],
-    {
-      encoding: 'utf8',
-    },
-  );
+  const definition = await definitionOf(migration.urls.production, ['--schema=public']);
   return withDatabase(migration.urls.production, async (client) => {
     const tables: Record<string, string[]> = {};
     const { rows: names } = await client.query<{ name: string; kind: string }>(
@@ -270,7 +264,7 @@ async function everything() {
       `select to_regclass('kirikae.claim') is not null as ledger`,
     );
     return {
-      definition: dump.stdout.split('\n').filter((line) => !/^\\(un)?restrict /.test(line)),
+      definition,
       tables,
       ledger: rows[0]?.ledger,
     };

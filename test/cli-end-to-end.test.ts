@@ -2,9 +2,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Status } from '../src/contract';
+import { until } from '../lab/stage';
+import { openNamespace } from './support/namespace';
 import { runCommand } from './support/cli-terminal';
 import { testTemporal, type TestDatabase } from './support/environment';
-import { layOutMigration, openNamespace, until, withWorker, type Migration } from './support/migration';
+import { layOutMigration, withWorker, type Migration } from './support/migration';
 import { makeTumikiTemplate } from './support/tumiki-template';
 
 let template: TestDatabase;

@@ -3,6 +3,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { BackupStatus, Outcome, Report, Status } from '../src/contract';
+import { refuseSecondRun } from '../cli/start';
+import { until } from '../lab/stage';
 import { runCommand } from './support/cli-terminal';
 import { type ScriptedRuns, createNamespace, openScriptedRuns } from './support/scripted-runs';
 
@@ -69,6 +71,23 @@ describe('start', () => {
     expect(stdout).toContain(sentence);
   });
 
+  test.each([
+    ['RUNNING', /The run night is already migrating this production database/],
+    ['CANCELLED', null],
+  ])('asks for the state of a run that the list still shows as running: %s', async (name, refusal) => {
+    const workflow = {
+      async *list() {
+        yield await Promise.resolve({ workflowId: 'night', runId: 'r', memo: { production: 'p' } });
+      },
+      getHandle: () => ({ describe: () => Promise.resolve({ status: { name } }) }),
+    };
+    const connection = { withDeadline: (_until: number, ask: () => unknown) => ask() };
+    const temporal = { client: { workflow, connection }, address: 'a', namespace: 'n' } as never;
+    const asked = refuseSecondRun(temporal, 'p');
+    if (refusal) await expect(asked).rejects.toThrow(refusal);
+    else await expect(asked).resolves.toBeUndefined();
+  });
+
   test('refuses with exit 2 when nobody can be asked about the checklist', async () => {
     const { exitCode, stdout, stderr } = await runCommand(start('waits'), runs.env);
     expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: '' });
@@ -101,7 +120,7 @@ describe('start', () => {
     });
 
     const other = { ...runs.env, WAITS_TOO_URL: 'postgres://other:x@DB.example:5432/p?sslmode=require' };
-    const second = await until(
+    const second = await seen(
       () => runCommand(start('waits-too', '--yes', '--id', `other-${Date.now()}`), other),
       ({ exitCode }) => exitCode === 2,
     );
@@ -120,7 +139,7 @@ describe('status', () => {
 
   test('adds rows in flight to the bar of the step', async () => {
     const id = await runs.start({ statuses: [{ step: 'backup' }], activity: 'copyRows' });
-    const { stdout } = await until(
+    const { stdout } = await seen(
       () => runCommand(['status', id], runs.env),
       (result) => result.stdout.includes('500'),
     );
@@ -129,7 +148,7 @@ describe('status', () => {
 
   test('shows the attempt and why the last one failed', async () => {
     const id = await runs.start({ statuses: [{ step: 'backup' }], activity: 'failToConnect' });
-    const { stdout } = await until(
+    const { stdout } = await seen(
       () => runCommand(['status', id], runs.env),
       (result) => result.stdout.includes('attempt 4'),
     );
@@ -165,6 +184,13 @@ describe('status', () => {
     const after = await runCommand(['status', id, '--watch', '--json'], runs.env);
     expect(after.exitCode).toBe(expected);
     expect(JSON.parse(after.stdout)).toMatchObject({ outcome });
+  });
+
+  test('--watch ends for an outcome only when Temporal has closed the run', async () => {
+    const id = await runs.start({ statuses: [{ step: 'report', outcome: 'rejected' }], lingersMs: 3_000 });
+    expect(await runCommand(['status', id, '--watch'], runs.env)).toMatchObject({ exitCode: 5 });
+    const { status } = await runs.client.workflow.getHandle(id).describe();
+    expect(status.name).toBe('COMPLETED');
   });
 
   test('--watch prints a line a change off a terminal', async () => {
@@ -222,13 +248,11 @@ test('names the missing worker within 15 s and exits 1', async () => {
   expect(started.stderr).toContain('No worker polls offline-migration');
 });
 
-async function until<T>(look: () => Promise<T>, isThere: (seen: T) => boolean): Promise<T> {
-  const deadline = Date.now() + 20_000;
-  for (;;) {
-    const seen = await look();
-    if (isThere(seen) || Date.now() > deadline) return seen;
-    await new Promise((resolve) => setTimeout(resolve, 200));
-  }
+/** What is seen once it satisfies, or after 20 s. */
+async function seen<T>(look: () => Promise<T>, isThere: (seen: T) => boolean): Promise<T> {
+  let last = await look();
+  await until(async () => isThere(last) || isThere((last = await look())), 20_000);
+  return last;
 }
 
 function writeSettings(): string {

@@ -2,8 +2,8 @@
 import { createDatabase, dropDatabase } from '../src/postgres/databases';
 import { withClient } from '../src/postgres/connect';
 import { otherDatabase } from '../src/postgres/url';
+import { withDatabase } from '../lab/stage';
 import { testPostgres } from './support/environment';
-import { withDatabase } from './support/migration';
 
 const server = testPostgres().url('postgres');
 const [model, copy] = ['like', 'made'].map((word) =>

@@ -4,14 +4,12 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import os from 'node:os';
 import path from 'node:path';
 import { transformFileSync } from '@swc/core';
-import { Client } from 'pg';
 import { startDemoApp, type DemoApp } from '../lab/demo/app';
 import { stopDemoApp, targetPortFile } from '../lab/demo/deploy';
 import { startProxy, type DemoProxy } from '../lab/demo/proxy';
-import { generateTumiki } from '../examples/tumiki/generate';
+import { fillTumiki, query, withDatabase } from '../lab/stage';
 import { createDatabase, testPostgres, type TestDatabase } from './support/environment';
 import { migrateTumikiByHand } from './support/tumiki-by-hand';
-import { createTumikiSchema } from './support/tumiki-database';
 
 const root = path.resolve(__dirname, '..');
 const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-demo-test-'));
@@ -27,15 +25,12 @@ let proxy: DemoProxy;
 beforeAll(async () => {
   mkdirSync(stateDir);
   old = await createDatabase('demo_old');
-  await withClient(old.url, async (client) => {
-    await createTumikiSchema(client, 'before');
-    await generateTumiki(client, { users: 3 });
-    users = (await client.query(`select 1 from "User"`)).rowCount ?? 0;
-  });
+  await fillTumiki(old.url, 3);
+  users = (await query(old.url, `select 1 from "User"`)).length;
   migrated = await createDatabase('demo_new', old.name);
-  await withClient(migrated.url, migrateTumikiByHand);
+  await withDatabase(migrated.url, migrateTumikiByHand);
   incomplete = await createDatabase('demo_incomplete', migrated.name);
-  await withClient(incomplete.url, (client) =>
+  await withDatabase(incomplete.url, (client) =>
     client.query(`update "User" set "defaultOrganizationId" = null`),
   );
   for (const file of ['lab/demo/app', 'lab/demo/deploy', 'lab/demo/pages', 'src/errors', 'tools/ports'])
@@ -61,16 +56,6 @@ function compile(file: string): void {
   });
   mkdirSync(path.join(folder, path.dirname(file)), { recursive: true });
   writeFileSync(path.join(folder, `${file}.js`), code);
-}
-
-async function withClient(url: string, act: (client: Client) => Promise<unknown>): Promise<void> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
-    await act(client);
-  } finally {
-    await client.end();
-  }
 }
 
 async function startApp(version: 'old' | 'new', databaseUrl: string): Promise<string> {
@@ -126,7 +111,7 @@ test('the page shows version, users and organizations', async () => {
 test('survives the end of its database sessions', async () => {
   const app = await startApp('old', old.url);
   expect((await get(`${app}/api/health`)).status).toBe(200);
-  await withClient(testPostgres().url('postgres'), (client) =>
+  await withDatabase(testPostgres().url('postgres'), (client) =>
     client.query(`select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = $1`, [
       old.name,
     ]),

@@ -17,6 +17,7 @@ import { mappingSchema, parseMapping } from '../src/mapping/file';
 import { readSettings } from '../src/settings/read';
 import { settingsSchema } from '../src/settings/schema';
 import { packageRoot } from '../tools/provide';
+import { productFolders, withFileList, workshopFolders } from '../tools/file-list';
 import { settingsPage, type KeySchema } from '../tools/settings-page';
 import { runCommand } from './support/cli-terminal';
 
@@ -165,26 +166,10 @@ test('the check of Markdown names long lines, cells and pages, and links that le
   }
 });
 
-test('ARCHITECTURE has a line for every source file', () => {
-  const architecture = read('ARCHITECTURE.md');
-  const files = ['src', 'workflows', 'activities', 'tools', 'demo'].flatMap((folder) =>
-    readdirSync(path.join(packageRoot, folder), { recursive: true, encoding: 'utf8' })
-      .filter((file) => /\.(ts|mjs)$/.test(file))
-      .map((file) => ({
-        file: `${folder}/${file}`,
-        named: /^(tools|demo)$/.test(folder) ? `${folder}/${file}` : file,
-      })),
-  );
-  expect(files.filter(({ named }) => !architecture.includes(`\`${named}\``)).map(({ file }) => file)).toEqual(
-    [],
-  );
-  const mentioned = [
-    ...architecture.matchAll(/`((?:engine|mapping|preflight|postgres|cli|tools|demo)\/[\w-]+\.\w+)`/g),
-  ];
-  const gone = mentioned
-    .map((match) => match[1] ?? '')
-    .filter((file) => !existsSync(path.join(packageRoot, /^(tools|demo)/.test(file) ? file : `src/${file}`)));
-  expect(gone).toEqual([]);
+test('the lists of files have a line for every file, made of its first line', () => {
+  const pages = { 'ARCHITECTURE.md': productFolders, 'CONTRIBUTING.md': workshopFolders };
+  for (const [page, folders] of Object.entries(pages))
+    expect(read(page)).toBe(withFileList(read(page), packageRoot, folders));
 });
 
 test('CONTRIBUTING justifies every dependency', () => {

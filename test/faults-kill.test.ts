@@ -2,24 +2,19 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
+import { contentOf, leftovers } from '../lab/database-state';
+import { until, type WorkerProcess } from '../lab/stage';
+import { openNamespace, type TestNamespace } from './support/namespace';
 import type { TestDatabase } from './support/environment';
 import { shutGate } from './support/gate';
-import { contentOf, layOutGated, leftBehind, makeGatedTemplate, problemsOf } from './support/gated-migration';
-import {
-  approve,
-  ending,
-  openNamespace,
-  startRun,
-  until,
-  untilStatus,
-  type Migration,
-} from './support/migration';
-import { startWorkerProcess, type WorkerProcess } from './support/worker-process';
+import { layOutGated, makeGatedTemplate } from './support/gated-migration';
+import { type Migration, approve, ending, problemsOf, startRun, untilStatus } from './support/migration';
+import { startWorkerProcess } from './support/worker-process';
 
 jest.setTimeout(240_000);
 
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 let workers: WorkerProcess[] = [];
 
@@ -89,7 +84,7 @@ test('a worker killed in the middle of a restore is replaced, and production is 
   const status = await ending(handle);
   expect(status.outcome).toBe('rolled-back');
   expect(await contentOf(migration.urls.production)).toEqual(before);
-  expect(await leftBehind(migration)).toEqual([]);
+  expect(await leftovers(migration)).toEqual([]);
   expect(existsSync(migration.flagFile)).toBe(false);
   expect(migration.log()).toEqual(['manager new', 'proxy new', 'proxy old', 'manager old']);
 });

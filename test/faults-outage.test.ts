@@ -1,33 +1,28 @@
 /** PostgreSQL ends sessions, shuts down or crashes under a run: an outage is waited out, and every row is right. */
 import type { WorkflowHandle } from '@temporalio/client';
 import { startPostgres, type PostgresServer } from '../tools/postgres';
-import type { TestDatabase } from './support/environment';
+import { contentOf, leftovers } from '../lab/database-state';
+import { until } from '../lab/stage';
+import { openNamespace, type TestNamespace } from './support/namespace';
+import { type TestDatabase, onServer } from './support/environment';
 import { shutGate } from './support/gate';
+import { layOutGated, makeGatedTemplate } from './support/gated-migration';
 import {
-  contentOf,
-  layOutGated,
-  leftBehind,
-  makeGatedTemplate,
-  onServer,
-  problemsOf,
-} from './support/gated-migration';
-import {
+  type Migration,
   approve,
   ending,
-  openNamespace,
+  problemsOf,
   startRun,
   statusOf,
-  until,
   untilStatus,
   withWorker,
-  type Migration,
 } from './support/migration';
 
 let postgres: PostgresServer;
 jest.setTimeout(240_000);
 
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 
 beforeAll(async () => {
@@ -113,7 +108,7 @@ test('a server that is gone in the middle of a restore is waited for, and produc
   });
   expect(status.outcome).toBe('rolled-back');
   expect(await contentOf(migration.urls.production)).toEqual(before);
-  expect(await leftBehind(migration)).toEqual([]);
+  expect(await leftovers(migration)).toEqual([]);
 });
 
 async function untilApproval(handle: WorkflowHandle): Promise<void> {

@@ -2,20 +2,20 @@
 import { existsSync } from 'node:fs';
 import type { WorkflowHandle } from '@temporalio/client';
 import { Client } from 'pg';
+import { contentOf, leftovers as leftBehind } from '../lab/database-state';
+import { until, withDatabase } from '../lab/stage';
+import { openNamespace } from './support/namespace';
 import type { TestDatabase } from './support/environment';
-import { contentOf, leftBehind, problemsOf } from './support/gated-migration';
 import {
+  type Migration,
+  type PlanChange,
   approve,
   ending,
   layOutMigration,
-  openNamespace,
+  problemsOf,
   startRun,
-  until,
   untilStatus,
-  withDatabase,
   withWorker,
-  type Migration,
-  type PlanChange,
 } from './support/migration';
 import { makeTumikiTemplate } from './support/tumiki-template';
 
@@ -128,40 +128,49 @@ test('a run that is reset to its very beginning takes no new backup, and retry r
   await expectAsBefore();
 });
 
-test('a run that is reset after it was restored and opened again keeps what users have written since', async () => {
-  await layOut((plan) => (plan.rollbackSmoke = []));
-  migration.health.status = 500;
-  await withWorker(migration, server.namespace, async () => {
-    const handle = await startRun(server.client);
-    await untilApproval(handle);
-    // The ledger can't be removed while somebody reads it; a name like the run's own keeps the fence from ending the reader.
-    const reader = new Client({
-      connectionString: migration.urls.production,
-      application_name: 'kirikae test',
+test.each([
+  ['', true],
+  [', also when its last activity removes the ledger after the reset', false],
+])(
+  'a run that is reset after it was restored and opened again keeps what users have written since%s',
+  async (_when, ledgerStays) => {
+    await layOut((plan) => (plan.rollbackSmoke = []));
+    migration.health.status = 500;
+    await withWorker(migration, server.namespace, async () => {
+      const handle = await startRun(server.client);
+      await untilApproval(handle);
+      // The ledger can't be removed while somebody reads it; a name like the run's own keeps the fence from ending the reader.
+      const reader = new Client({
+        connectionString: migration.urls.production,
+        application_name: 'kirikae test',
+      });
+      await reader.connect();
+      await reader.query('begin; lock table kirikae.claim in access share mode');
+      await approve(handle);
+      await until(() => Promise.resolve(!existsSync(migration.flagFile)));
+      await withDatabase(migration.urls.production, async (user) => {
+        await user.query(`update "User" set name = 'written since'`);
+        const waiting = `from pg_locks join pg_database d on d.oid = database
+        where not granted and datname = current_database()`;
+        await until(async () => (await user.query(`select ${waiting}`)).rows.length > 0);
+        await handle.terminate();
+        const again = await resetBeforeApproval(handle);
+        if (ledgerStays) await user.query(`select pg_terminate_backend(pid) ${waiting}`);
+        await reader.end();
+        const ledger = `select 1 from pg_namespace where nspname = 'kirikae'`;
+        await until(async () => (await user.query(ledger)).rows.length > 0 === ledgerStays);
+        await parkByApproval(again);
+        await again.executeUpdate('retry', { args: [{ by: 'bob' }] });
+        const { outcome, notes } = await ending(again);
+        expect(outcome).toBe('rolled-back');
+        expect(notes.join()).toContain('Production was restored already and is open to its users');
+        const { rows } = await user.query<{ name: string }>('select distinct name from "User"');
+        expect(rows).toEqual([{ name: 'written since' }]);
+      });
     });
-    await reader.connect();
-    await reader.query('begin; lock table kirikae.claim in access share mode');
-    await approve(handle);
-    await until(() => Promise.resolve(!existsSync(migration.flagFile)));
-    await withDatabase(migration.urls.production, async (user) => {
-      await user.query(`update "User" set name = 'written since'`);
-      const waiting = 'from pg_locks where not granted and database is not null';
-      await until(async () => (await user.query(`select ${waiting}`)).rows.length > 0);
-      await handle.terminate();
-      const again = await resetBeforeApproval(handle);
-      await user.query(`select pg_terminate_backend(pid) ${waiting}`);
-      await reader.end();
-      await parkByApproval(again);
-      await again.executeUpdate('retry', { args: [{ by: 'bob' }] });
-      const { outcome, notes } = await ending(again);
-      expect(outcome).toBe('rolled-back');
-      expect(notes.join()).toContain('Production was restored already and is open to its users');
-      const { rows } = await user.query<{ name: string }>('select distinct name from "User"');
-      expect(rows).toEqual([{ name: 'written since' }]);
-    });
-  });
-  expect(await leftBehind(migration)).toEqual([]);
-});
+    expect(await leftBehind(migration)).toEqual([]);
+  },
+);
 
 test('a run that is reset after its end parks, and retry closes it without touching production', async () => {
   await layOut();
@@ -174,7 +183,7 @@ test('a run that is reset after its end parks, and retry closes it without touch
     const parked = await parkByApproval(again);
     expect(parked.waitingFor).toContain('holds no claim of this run');
     await again.executeUpdate('retry', { args: [{ by: 'bob' }] });
-    expect((await ending(again)).outcome).toBe('refused');
+    expect((await ending(again)).outcome).toBe('migrated');
     expect(await contentOf(migration.urls.production)).toEqual(migrated);
   });
   expect(await problemsOf(migration)).toEqual([]);

@@ -1,25 +1,26 @@
 /** A second run on a production that another run has claimed, and backups that others left: refused, nobody's things touched. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parse, stringify } from 'yaml';
-import { testPostgres, type TestDatabase } from './support/environment';
-import { contentOf, onServer, problemsOf } from './support/gated-migration';
+import { contentOf } from '../lab/database-state';
+import { withDatabase } from '../lab/stage';
+import { openNamespace, type TestNamespace } from './support/namespace';
+import { type TestDatabase, onServer, testPostgres } from './support/environment';
 import {
+  type Migration,
   approve,
   ending,
   layOutMigration,
-  openNamespace,
+  problemsOf,
   startRun,
   untilStatus,
-  withDatabase,
   withWorker,
-  type Migration,
 } from './support/migration';
 import { makeTumikiTemplate } from './support/tumiki-template';
 
 jest.setTimeout(240_000);
 
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 
 beforeAll(async () => {

@@ -3,25 +3,26 @@ import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils';
+import type { WorkerProcess } from '../lab/stage';
+import { openNamespace, type TestNamespace } from './support/namespace';
 import { testPostgres, type TestDatabase } from './support/environment';
 import {
   approve,
   ending,
   layOutMigration,
-  openNamespace,
   startRun,
   statusOf,
   type Migration,
   type PlanChange,
 } from './support/migration';
 import { makeTumikiTemplate } from './support/tumiki-template';
-import { startWorkerProcess, type WorkerProcess } from './support/worker-process';
+import { startWorkerProcess } from './support/worker-process';
 
 jest.setTimeout(240_000);
 
 const wrongPassword = 'wr0ng-horse-battery';
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 let worker: WorkerProcess | undefined;
 

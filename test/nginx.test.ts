@@ -6,9 +6,9 @@ import path from 'node:path';
 import { endChild, hasEnded } from '../tools/child';
 import { freePort } from '../tools/ports';
 import { packageRoot } from '../tools/provide';
-import { until } from './support/migration';
 import { askWithEveryMethod, thePage } from './support/maintenance-page';
 import { findNginx, writeStandIn } from './support/nginx';
+import { until } from '../lab/stage';
 
 const read = (file: string) => readFileSync(path.join(packageRoot, file), 'utf8');
 const shipped = read('deploy/nginx.conf');

@@ -1,10 +1,10 @@
 /** Preflight on what the URLs lead to: three different databases, reached directly, with the rights that a run needs. */
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { rmSync, writeFileSync } from 'node:fs';
+import { freePort } from '../tools/ports';
 import { startPostgres, type PostgresServer } from '../tools/postgres';
-import { testPostgres, type TestDatabase } from './support/environment';
-import { layOutMigration, withDatabase, type Migration, type PlanChange } from './support/migration';
+import { withDatabase } from '../lab/stage';
+import { onServer, testPostgres, type TestDatabase } from './support/environment';
+import { layOutMigration, type Migration, type PlanChange } from './support/migration';
 import { openPooler, type PoolerKind } from './support/pooler';
 import { checkHarmlessly, pointTo, refusalOf } from './support/preflight';
 import { makeTumikiTemplate } from './support/tumiki-template';
@@ -129,7 +129,7 @@ describe('servers and rights', () => {
     'says that the server of the %s database does not answer',
     async (role) => {
       const url = new URL(migration.urls[role]);
-      url.port = String(await unusedPort());
+      url.port = String(await freePort());
       pointTo(migration, role, url.toString());
       const findings = await refusalOf(migration);
       expect(findings).toContain(`127.0.0.1:${url.port}`);
@@ -250,15 +250,3 @@ describe('a server of its own', () => {
     expect(findings).not.toContain('the same database');
   });
 });
-
-async function unusedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
-async function onServer(sql: string): Promise<void> {
-  await withDatabase(testPostgres().url('postgres'), (client) => client.query(sql));
-}

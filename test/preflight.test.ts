@@ -5,8 +5,9 @@ import { claimProduction } from '../src/ledger/claim';
 import { withClient } from '../src/postgres/connect';
 import { preflight } from '../src/preflight/preflight';
 import { findPlan, readSettings } from '../src/settings/read';
-import { testPostgres, type TestDatabase } from './support/environment';
-import { layOutMigration, withDatabase, type Migration, type PlanChange } from './support/migration';
+import { withDatabase } from '../lab/stage';
+import { onServer, testPostgres, type TestDatabase } from './support/environment';
+import { layOutMigration, type Migration, type PlanChange } from './support/migration';
 import { checkHarmlessly, refusalOf } from './support/preflight';
 import { makeTumikiTemplate } from './support/tumiki-template';
 
@@ -271,8 +272,4 @@ function migrationFolder(plan: Record<string, unknown>): string {
   const file = /appendFileSync\("([^"]+)"/.exec(deploy?.run[2] ?? '')?.[1];
   if (!file) throw new Error('The plan names no log file.');
   return path.dirname(file);
-}
-
-async function onServer(sql: string): Promise<void> {
-  await withDatabase(testPostgres().url('postgres'), (client) => client.query(sql));
 }

@@ -7,9 +7,9 @@ import type { Writable } from 'node:stream';
 import { freePort } from '../tools/ports';
 import { packageRoot } from '../tools/provide';
 import { testPostgres, testTemporal } from './support/environment';
-import { withDatabase } from './support/migration';
 import { askWithEveryMethod, thePage } from './support/maintenance-page';
 import { findNginx, writeStandIn } from './support/nginx';
+import { withDatabase } from '../lab/stage';
 
 const home = mkdtempSync(path.join(os.tmpdir(), 'kirikae-readme-'));
 const folder = path.join(home, 'kirikae-shop');

@@ -1,7 +1,7 @@
 /** Recorded histories replayed against the present workflows: a change that would break runs under way fails here. */
 import os from 'node:os';
 import { historyFromJSON } from '@temporalio/common/lib/proto-utils';
-import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import { packageRoot } from '../tools/provide';
 import { workflowBundlePath } from './support/environment';
 import {
@@ -15,7 +15,6 @@ import {
 // KIRIKAE_RECORD=1 makes the recordings again: only for a version that no run under way will be continued by.
 beforeAll(async () => {
   if (process.env.KIRIKAE_RECORD === '1') await recordHistories();
-  else Runtime.install({ logger: new DefaultLogger('ERROR') });
 }, 600_000);
 
 async function replay(name: RecordedRun, text: string): Promise<void> {

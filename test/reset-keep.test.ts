@@ -1,20 +1,13 @@
 /** `reset.mode: keep`: old objects wait in a schema of their own, come home in one transaction, and are gone at the end. */
 import { setAside, moveBack, dropKept, keptSchemas } from '../src/reset/set-aside';
 import { inTransaction, withClient } from '../src/postgres/connect';
-import { hasDatabase, leftovers, stateOf } from './support/database-state';
-import { createDatabase } from './support/environment';
-import { changePlan } from './support/gated-migration';
-import { approve, layOutMigration, untilStatus, withDatabase, type Migration } from './support/migration';
+import { leftovers, stateOf } from '../lab/database-state';
+import { schemaWith, withDatabase } from '../lab/stage';
+import { createDatabase, hasDatabase } from './support/environment';
+import { type Migration, approve, changePlan, layOutMigration, untilStatus } from './support/migration';
 import { checkTumikiMigration } from '../lab/tumiki-checker';
 import { refusalOf as preflightRefusal } from './support/preflight';
-import {
-  expectAsBefore,
-  expectRolledBack,
-  openScene,
-  runToEnd,
-  schemaWith,
-  type Scene,
-} from './support/way-back';
+import { expectAsBefore, expectRolledBack, openScene, runToEnd, type Scene } from './support/way-back';
 
 let scene: Scene;
 let migration: Migration;

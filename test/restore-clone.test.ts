@@ -1,11 +1,11 @@
 /** The way back with `backup.method: clone`: a clone of the backup takes production's place, with all that a database has. */
+import { stateOf } from '../lab/database-state';
+import { schemaWith, until, withDatabase } from '../lab/stage';
 import { clone, holdClones } from './support/clone-door';
-import { hasDatabase, stateOf } from './support/database-state';
-import { testPostgres } from './support/environment';
-import { changePlan, onServer } from './support/gated-migration';
-import { approve, layOutMigration, startRun, until, withDatabase, withWorker } from './support/migration';
+import { hasDatabase, onServer, testPostgres } from './support/environment';
+import { approve, changePlan, layOutMigration, startRun, withWorker } from './support/migration';
 import type { Migration } from './support/migration';
-import { endOf, expectRolledBack, openScene, runToEnd, schemaWith, type Scene } from './support/way-back';
+import { endOf, expectRolledBack, openScene, runToEnd, type Scene } from './support/way-back';
 import { startWorkerProcess } from './support/worker-process';
 
 let scene: Scene;

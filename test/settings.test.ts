@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { UsageError } from '../src/errors';
 import { findPlan, missingVariables, readSettings, rollbackChecks, settingsFile } from '../src/settings/read';
 import { milliseconds, settingsSchema } from '../src/settings/schema';
-import { tumikiFolder } from './support/tumiki-database';
+import { tumikiFolder } from '../lab/stage';
 
 let folder: string;
 let file: string;

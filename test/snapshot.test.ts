@@ -7,8 +7,8 @@ import { planParts } from '../src/engine/parts';
 import { holdSnapshot, type Snapshot } from '../src/engine/snapshot';
 import { readStoredTables } from '../src/engine/tables';
 import { one, withClient } from '../src/postgres/connect';
+import { until } from '../lab/stage';
 import { createDatabase, type TestDatabase } from './support/environment';
-import { until } from './support/migration';
 
 const phase = { name: 'backup', attempt: 1 } as const;
 const accounts = `

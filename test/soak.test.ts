@@ -12,8 +12,10 @@ import { readStoredTables } from '../src/engine/tables';
 import { withClient } from '../src/postgres/connect';
 import { dumpSchema } from '../src/postgres/dump';
 import { startPostgres } from '../tools/postgres';
+import { openNamespace } from './support/namespace';
+import { workerLogFile } from './support/test-log';
+import { sourceWorkerCommand } from './support/worker-process';
 import { createDatabase, testPostgres, testTemporal } from './support/environment';
-import { openNamespace } from './support/migration';
 
 jest.setTimeout(400_000);
 
@@ -21,17 +23,12 @@ test('twenty kills of workers, sessions, connections and servers cost no row, an
   const server = await openNamespace('soak');
   const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-soak-test-'));
   const said: string[] = [];
-  const support = path.join(__dirname, 'support');
   const stage = await buildStage({
     folder,
     users: 20,
     temporal: { address: testTemporal().address, namespace: server.namespace },
-    workerCommand: [
-      process.execPath,
-      '--require',
-      path.join(support, 'swc-register.js'),
-      path.join(support, 'worker-main.ts'),
-    ],
+    workerCommand: sourceWorkerCommand,
+    workerLog: workerLogFile(),
   });
   try {
     const result = await soak(stage, server.client, { kills: 20, seed: 58, say: (line) => said.push(line) });
@@ -109,7 +106,7 @@ test.each([/FROM pg_namespace/, /pg_language/])(
       moment.test(text) ? 'cut before' : 'pass',
     );
     try {
-      const url = database.url.replace(`:${testPostgres().port}/`, `:${proxy.port}/`);
+      const url = proxy.through(database.url);
       await expect(dumpSchema(url, ['public'], { owners: true })).rejects.toMatchObject({ type: 'Outage' });
     } finally {
       await proxy.close();

@@ -4,12 +4,14 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Status } from '../src/contract';
 import { packageRoot } from '../tools/provide';
+import { until } from '../lab/stage';
+import { openNamespace, type TestNamespace } from './support/namespace';
 import { testTemporal, type TestDatabase } from './support/environment';
-import { layOutMigration, openNamespace, until, withWorker, type Migration } from './support/migration';
+import { layOutMigration, withWorker, type Migration } from './support/migration';
 import { makeTumikiTemplate } from './support/tumiki-template';
 
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 
 beforeAll(async () => {

@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { Connection } from '@temporalio/client';
-import { Client } from 'pg';
+import { query, until } from '../lab/stage';
 import { startPostgres } from '../tools/postgres';
 import { findPostgres } from '../tools/postgres-tools';
 import { packageRoot } from '../tools/provide';
@@ -82,7 +82,7 @@ test('a cluster ends when the process that started it is killed', async () => {
   );
   expect(await isListening(port)).toBe(true);
   child.kill('SIGKILL');
-  while (await isListening(port));
+  await until(async () => !(await isListening(port)));
 });
 
 test('a folder without the programs is refused with one sentence that names them', async () => {
@@ -105,16 +105,6 @@ test('a folder without the programs is refused with one sentence that names them
     ],
   });
 });
-
-async function query(url: string, sql: string): Promise<Record<string, unknown>[]> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
-    return (await client.query<Record<string, unknown>>(sql)).rows;
-  } finally {
-    await client.end();
-  }
-}
 
 function isListening(port: number): Promise<boolean> {
   return new Promise((resolve) => {

@@ -1,10 +1,10 @@
 /** The judge of Tumiki migrations is itself judged: it accepts a right migration and names every kind of wrong one. */
 import { Client } from 'pg';
 import { generateTumiki } from '../examples/tumiki/generate';
+import { createTumikiSchema, fillTumiki } from '../lab/stage';
 import { createDatabase, type TestDatabase } from './support/environment';
 import { migrateTumikiByHand } from './support/tumiki-by-hand';
 import { checkTumikiMigration, hashDatabase } from '../lab/tumiki-checker';
-import { createTumikiSchema } from './support/tumiki-database';
 
 const databases: TestDatabase[] = [];
 const clients: Client[] = [];
@@ -27,10 +27,7 @@ async function close(client: Client): Promise<void> {
 beforeAll(async () => {
   const original = await createDatabase('judge_before');
   databases.push(original);
-  const filling = await open(original);
-  await createTumikiSchema(filling, 'before');
-  await generateTumiki(filling, { users: 20 });
-  await close(filling);
+  await fillTumiki(original.url, 20);
   migrated = await createDatabase('judge_after', original.name);
   databases.push(migrated);
   const migrating = await open(migrated);
@@ -190,8 +187,6 @@ test('generates the same rows for the same seed, and other rows for another', as
 test('generates nothing for no users', async () => {
   const database = await createDatabase('judge_empty');
   databases.push(database);
-  const client = await open(database);
-  await createTumikiSchema(client, 'before');
-  await generateTumiki(client, { users: 0 });
-  expect(await countRows(client)).toBe(0);
+  await fillTumiki(database.url, 0);
+  expect(await countRows(await open(database))).toBe(0);
 });

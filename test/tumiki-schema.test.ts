@@ -1,22 +1,22 @@
 /** The example's schemas: what their SQL builds is, whole, what Tumiki's own migrations built. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { Client } from 'pg';
+import type { Client } from 'pg';
+import { createTumikiSchema, tumikiFolder, withDatabase, type TumikiSide } from '../lab/stage';
 import { createDatabase } from './support/environment';
-import { createTumikiSchema, tumikiFolder, type TumikiSide } from './support/tumiki-database';
 
 test.each<TumikiSide>(['before', 'after'])(
   'the %s schema equals its reference in every detail',
   async (side) => {
     const database = await createDatabase(`tumiki_${side}`);
-    const client = new Client({ connectionString: database.url });
+    const reference = path.join(tumikiFolder, 'reference', `tumiki-schema-${side}.json`);
     try {
-      await client.connect();
-      await createTumikiSchema(client, side);
-      const reference = path.join(tumikiFolder, 'reference', `tumiki-schema-${side}.json`);
-      expect(await introspect(client)).toEqual(JSON.parse(readFileSync(reference, 'utf8')));
+      const built = await withDatabase(database.url, async (client) => {
+        await createTumikiSchema(client, side);
+        return introspect(client);
+      });
+      expect(built).toEqual(JSON.parse(readFileSync(reference, 'utf8')));
     } finally {
-      await client.end();
       await database.drop();
     }
   },

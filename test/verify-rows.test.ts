@@ -3,16 +3,9 @@ import { sealedManifest } from '../src/backup/manifest';
 import { withClient } from '../src/postgres/connect';
 import { findPlan, readSettings } from '../src/settings/read';
 import { verifyMigration } from '../src/migrate/verify';
-import {
-  approve,
-  ending,
-  layOutMigration,
-  openNamespace,
-  startRun,
-  untilStatus,
-  withDatabase,
-  withWorker,
-} from './support/migration';
+import { withDatabase } from '../lab/stage';
+import { openNamespace } from './support/namespace';
+import { approve, ending, layOutMigration, startRun, untilStatus, withWorker } from './support/migration';
 import { makeTumikiTemplate } from './support/tumiki-template';
 
 test('names the rows of the new tables that are not what the mapping gives, and those missing or doubled', async () => {

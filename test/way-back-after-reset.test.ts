@@ -2,28 +2,19 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse, stringify } from 'yaml';
-import { hasDatabase, stateOf } from './support/database-state';
-import { testPostgres } from './support/environment';
+import { stateOf } from '../lab/database-state';
+import { schemaWith, tumikiFolder, until, withDatabase } from '../lab/stage';
+import { hasDatabase, testPostgres } from './support/environment';
 import { gateSql, shutGate } from './support/gate';
-import { changePlan } from './support/gated-migration';
 import {
-  approve,
-  layOutMigration,
-  until,
-  untilStatus,
-  withDatabase,
   type Migration,
   type PlanChange,
+  approve,
+  changePlan,
+  layOutMigration,
+  untilStatus,
 } from './support/migration';
-import { tumikiFolder } from './support/tumiki-database';
-import {
-  expectAsBefore,
-  expectRolledBack,
-  openScene,
-  runToEnd,
-  schemaWith,
-  type Scene,
-} from './support/way-back';
+import { expectAsBefore, expectRolledBack, openScene, runToEnd, type Scene } from './support/way-back';
 
 let scene: Scene;
 let migration: Migration;

@@ -3,10 +3,10 @@ import { createServer } from 'node:http';
 import { rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { Client } from 'pg';
-import { testPostgres } from './support/environment';
-import { hasDatabase, stateOf } from './support/database-state';
-import { onServer } from './support/gated-migration';
-import { approve, layOutMigration, untilStatus, withDatabase, type Migration } from './support/migration';
+import { stateOf } from '../lab/database-state';
+import { withDatabase } from '../lab/stage';
+import { hasDatabase, onServer, testPostgres } from './support/environment';
+import { approve, layOutMigration, untilStatus, type Migration } from './support/migration';
 import { expectAsBefore, expectRolledBack, openScene, runToEnd, type Scene } from './support/way-back';
 
 let scene: Scene;

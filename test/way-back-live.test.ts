@@ -1,8 +1,9 @@
 /** After the point of no return: only persons who accept the loss bring the old database back. */
 import type { WorkflowHandle } from '@temporalio/client';
-import { hasDatabase, leftovers, stateOf } from './support/database-state';
-import { testPostgres } from './support/environment';
-import { approve, layOutMigration, untilStatus, withDatabase, type Migration } from './support/migration';
+import { leftovers, stateOf } from '../lab/database-state';
+import { withDatabase } from '../lab/stage';
+import { hasDatabase, testPostgres } from './support/environment';
+import { approve, layOutMigration, untilStatus, type Migration } from './support/migration';
 import { expectAsBefore, openScene, refusalOf, runToEnd, type Scene } from './support/way-back';
 
 let scene: Scene;

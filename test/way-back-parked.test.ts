@@ -4,14 +4,14 @@ import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { Status } from '../src/contract';
-import { leftovers, stateOf } from './support/database-state';
+import { leftovers, stateOf } from '../lab/database-state';
+import { withDatabase } from '../lab/stage';
 import { testPostgres } from './support/environment';
 import {
   approve,
   layOutMigration,
   startRun,
   untilStatus,
-  withDatabase,
   withWorker,
   type Migration,
 } from './support/migration';

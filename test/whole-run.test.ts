@@ -2,23 +2,23 @@
 import { existsSync } from 'node:fs';
 import { Client } from 'pg';
 import { STEPS } from '../src/contract';
-import { checkTumikiMigration } from '../lab/tumiki-checker';
+import { judgeMigrated } from '../lab/database-state';
+import { withDatabase } from '../lab/stage';
+import { openNamespace, type TestNamespace } from './support/namespace';
 import { makeTumikiTemplate } from './support/tumiki-template';
 import {
   approve,
   ending,
   layOutMigration,
-  openNamespace,
   startRun,
   untilStatus,
-  withDatabase,
   withWorker,
   type Migration,
 } from './support/migration';
 import type { TestDatabase } from './support/environment';
 
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 
 beforeAll(async () => {
@@ -45,13 +45,10 @@ test('migrates every row, deploys, goes live and leaves nothing behind in produc
   expect(migration.log()).toEqual(['manager new', 'proxy new']);
   expect(existsSync(migration.flagFile)).toBe(false);
   // The kept backup is the database as it was: the checker, which knows nothing of the mapping file, judges every row.
-  const verdict = await withDatabase(migration.urls.backup, (before) =>
-    withDatabase(migration.urls.production, (after) => checkTumikiMigration(before, after)),
-  );
+  const verdict = await judgeMigrated(migration);
   expect(verdict.problems).toEqual([]);
   expect(verdict.rowsJudged).toBe(status.steps.find((step) => step.name === 'verify')?.rows);
   expect(verdict.rowsJudged).toBeGreaterThan(10_000);
-  expect(await leftovers()).toEqual({ schemas: [], settings: [], sessions: [], shadow: false });
 });
 
 test('ends sessions that were opened under the fence when it is lifted: they would stay read-only', async () => {
@@ -90,23 +87,3 @@ test('an empty database goes through the whole runbook too', async () => {
   expect(status).toMatchObject({ outcome: 'migrated', backup: { rows: 0, tables: 29 } });
   await empty.drop();
 });
-
-async function leftovers(): Promise<object> {
-  return withDatabase(migration.urls.production, async (client) => {
-    const names = async (sql: string) =>
-      (await client.query<{ name: string }>(sql)).rows.map((row) => row.name);
-    const shadow = await names(
-      `select datname as name from pg_database where datname = '${migration.production.name}_shadow'`,
-    );
-    return {
-      schemas: await names(`select nspname as name from pg_namespace where nspname = 'kirikae'`),
-      settings: await names(
-        `select unnest(setconfig) as name from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase where d.datname = current_database()`,
-      ),
-      sessions: await names(
-        `select application_name as name from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`,
-      ),
-      shadow: shadow.length > 0,
-    };
-  });
-}

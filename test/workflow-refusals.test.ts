@@ -1,19 +1,14 @@
 /** What a real worker refuses before anything is changed: unknown plans, unusable inputs, an unconfirmed checklist. */
 import type { WorkflowFailedError } from '@temporalio/client';
 import { TASK_QUEUE } from '../src/contract';
+import { withDatabase } from '../lab/stage';
+import { openNamespace, type TestNamespace } from './support/namespace';
 import type { TestDatabase } from './support/environment';
-import {
-  layOutMigration,
-  openNamespace,
-  statusOf,
-  withDatabase,
-  withWorker,
-  type Migration,
-} from './support/migration';
+import { layOutMigration, statusOf, withWorker, type Migration } from './support/migration';
 import { makeTumikiTemplate } from './support/tumiki-template';
 
 let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
+let server: TestNamespace;
 let migration: Migration;
 beforeAll(async () => {
   template = await makeTumikiTemplate(20);

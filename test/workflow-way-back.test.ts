@@ -3,6 +3,7 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { WorkflowFailedError, WorkflowHandle } from '@temporalio/client';
 import { approve, ending, statusOf, untilStatus } from './support/migration';
 import {
+  failWhenCancelled,
   failure,
   makeStubs,
   openTimeSkipping,
@@ -10,6 +11,7 @@ import {
   withStubbedRun,
   type Stubs,
 } from './support/stubbed-run';
+import { until } from '../lab/stage';
 
 let environment: TestWorkflowEnvironment;
 beforeAll(async () => {
@@ -88,6 +90,39 @@ test('restores when the reset reported a failure although its mark is there', as
   expect(status.outcome).toBe('rolled-back');
   expect(wayBackOf(stubs)).toEqual(['takeStock', ...restored()]);
 });
+
+const beforeApproval = ['checkDatabases', 'claim', 'fence', 'sealBackup'];
+
+test.each([
+  ['of preflight', 'checkDatabases', []],
+  ['of the claim', 'claim', ['liftFence', 'dropBackup', 'release']],
+  ['of the fence', 'fence', untouched],
+  ['of the backup', 'sealBackup', untouched],
+  ['of the reset', 'reset', restored()],
+  ['of the migration', 'beginMigrate', restored()],
+  ['of the verification', 'verify', restored()],
+] as const)(
+  'a cancel that meets a failure %s on its way is still a cancel',
+  async (_what, name, expected) => {
+    const stubs = makeStubs();
+    stubs.replace[name] = () => failWhenCancelled(failure('It broke.'));
+    const { status, error } = await withStubbedRun(environment, stubs, async (handle) => {
+      if (!beforeApproval.includes(name)) await approve(handle);
+      await until(() => Promise.resolve(stubs.calls.includes(name)));
+      await handle.cancel();
+      const thrown: unknown = await handle.result().catch((reason: unknown) => reason);
+      return { status: await statusOf(handle), error: thrown as WorkflowFailedError };
+    });
+    expect(error.cause?.name).toBe('CancelledFailure');
+    expect(status).toMatchObject({ outcome: 'cancelled', parked: false });
+    // What it met is told all the same.
+    expect(status.steps.filter(({ state }) => state === 'failed').map((step) => step.error)).toEqual([
+      'It broke.',
+    ]);
+    expect(wayBackOf(stubs).slice(0, 1 + expected.length)).toEqual(['takeStock', ...expected]);
+    expect(stubs.ledger).toMatchObject({ claimed: false, pageOn: false, fenceOn: false });
+  },
+);
 
 describe('a way back that fails', () => {
   test.each([

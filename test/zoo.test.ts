@@ -1,8 +1,8 @@
 /** One of everything PostgreSQL has goes through backup, reset and restore, and comes back as it was. */
 import { removeLedger } from '../src/ledger/claim';
 import { dropDatabase } from '../src/postgres/databases';
-import { withDatabase } from './support/migration';
-import { definitionOf } from './support/database-state';
+import { withDatabase } from '../lab/stage';
+import { definitionOf } from '../lab/database-state';
 import { ZooRun, contentsOf, deployZoo, identityPlan, makeZoo, makeZooRoles, zooDdl } from './support/zoo';
 import { findUncarriable } from '../src/preflight/carried';
 import { findOversizedRows } from '../src/preflight/oversized';

@@ -1,9 +1,10 @@
-/** Writes what is made from the zod schemas: the editors' JSON schemas and the keys in docs/settings.md. */
+/** Writes what is generated: the editors' JSON schemas, the keys in docs/settings.md, the list of files in ARCHITECTURE.md. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { mappingSchema } from '../src/mapping/file';
 import { settingsSchema } from '../src/settings/schema';
+import { productFolders, withFileList, workshopFolders } from './file-list';
 import { settingsPage, type KeySchema } from './settings-page';
 import { packageRoot } from './provide';
 
@@ -14,10 +15,15 @@ if (folder === undefined) {
 } else {
   const settings = z.toJSONSchema(settingsSchema, { io: 'input' });
   const mapping = z.toJSONSchema(mappingSchema, { io: 'input' });
-  const page = readFileSync(path.join(packageRoot, 'docs', 'settings.md'), 'utf8');
   write('schema/kirikae.schema.json', json({ ...settings, title: 'Settings of Kirikae (kirikae.yaml)' }));
   write('schema/mapping.schema.json', json({ ...mapping, title: 'Mapping of a Kirikae plan' }));
-  write('docs/settings.md', settingsPage(page, settings as KeySchema));
+  write('ARCHITECTURE.md', withFileList(pageOf('ARCHITECTURE.md'), packageRoot, productFolders));
+  write('CONTRIBUTING.md', withFileList(pageOf('CONTRIBUTING.md'), packageRoot, workshopFolders));
+  write('docs/settings.md', settingsPage(pageOf('docs/settings.md'), settings as KeySchema));
+}
+
+function pageOf(file: string): string {
+  return readFileSync(path.join(packageRoot, file), 'utf8');
 }
 
 function json(schema: object): string {

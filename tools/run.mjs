@@ -18,7 +18,13 @@ import { fileURLToPath } from 'node:url';
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)));
 const stampFile = path.join(root, 'node_modules', '.kirikae-lock');
-const generatedFiles = ['schema/kirikae.schema.json', 'schema/mapping.schema.json', 'docs/settings.md'];
+const generatedFiles = [
+  'schema/kirikae.schema.json',
+  'schema/mapping.schema.json',
+  'docs/settings.md',
+  'ARCHITECTURE.md',
+  'CONTRIBUTING.md',
+];
 const sourceFolders = ['src', 'workflows', 'activities', 'cli', 'lab', 'tools', 'examples', 'test/support'];
 const commands = { demo, bench, soak, test, check, generate };
 
@@ -87,9 +93,7 @@ function checkGenerated() {
       (file) => read(path.join(root, file)) !== read(path.join(folder, file)),
     );
     if (stale.length === 0) return 0;
-    return fail(
-      `Not what the schemas of settings and mapping say: ${stale.join(', ')}. Run npm run generate and commit the result.`,
-    );
+    return fail(`Not what the sources say: ${stale.join(', ')}. Run npm run generate and commit the result.`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

@@ -1,6 +1,7 @@
 /** How the workflow calls activities: which queue, which patience. The types keep what needs the host from any other queue. */
-import { ActivityCancellationType, proxyActivities } from '@temporalio/workflow';
-import type { DatabaseActivities, HostActivities } from '../activities';
+import { ActivityCancellationType, proxyActivities, workflowInfo } from '@temporalio/workflow';
+import type { CopyActivities, DatabaseActivities, HostActivities } from '../activities';
+import { copyQueueOf } from '../src/contract';
 
 // Only outages are retryable (activities say so themselves), and they last as long as they last. A heartbeat comes every
 // second; a worker that is silent for ten is taken for dead. Cancelling waits until the activity has really stopped.
@@ -16,6 +17,15 @@ export const database = proxyActivities<DatabaseActivities>(patient);
 
 /** Before anything is changed an outage is a finding, not something to wait for. */
 export const early = proxyActivities<DatabaseActivities>({ ...patient, retry: { maximumAttempts: 3 } });
+
+/**
+ * Copying a group of parts, by whichever worker has a slot free. Eager dispatch would give every new group to the worker that
+ * finished the workflow task, while others idle.
+ */
+export function copying() {
+  const taskQueue = copyQueueOf(workflowInfo().taskQueue);
+  return proxyActivities<CopyActivities>({ ...patient, taskQueue, allowEagerDispatch: false });
+}
 
 /** Activities on the host of the plan: its own queue where the plan names one. */
 export function hostOf(queue: string | null) {

@@ -1,8 +1,8 @@
-/** Runs a phase's part groups, a few at a time; the first that fails stops the others. */
+/** Runs a phase's part groups, as many at a time as the servers have sessions for; the first that fails stops the others. */
 import { CancellationScope } from '@temporalio/workflow';
-import type { RunRef } from '../activities';
+import type { GroupPlan, RunRef } from '../activities';
 import type { StepName } from '../src/contract';
-import { database } from './calls';
+import { copying } from './calls';
 import type { Run } from './run';
 
 export interface CopyPhase {
@@ -14,15 +14,17 @@ export interface RowsToCopy {
   /** Whose rows and bytes are counted. */
   step: StepName;
   phase: CopyPhase;
-  groups: number;
+  plan: GroupPlan;
   ref: RunRef;
 }
 
 /** Copies all groups and counts their rows and bytes into the step. @returns rows copied */
-export async function copyRows(run: Run, { step, phase, groups, ref }: RowsToCopy): Promise<number> {
+export async function copyRows(run: Run, { step, phase, plan, ref }: RowsToCopy): Promise<number> {
   const status = run.at(step);
   status.rows = 0;
   status.bytes = 0;
+  const { groups } = plan;
+  const { copyGroup } = copying();
   let next = 0;
   await CancellationScope.cancellable(async () => {
     const scope = CancellationScope.current();
@@ -30,7 +32,7 @@ export async function copyRows(run: Run, { step, phase, groups, ref }: RowsToCop
       while (next < groups) {
         const group = next;
         next += 1;
-        const copied = await database.copyGroup.executeWithOptions(
+        const copied = await copyGroup.executeWithOptions(
           { summary: `${phase.name} ${group + 1} of ${groups}` },
           [{ run: ref, phase, group }],
         );
@@ -39,7 +41,8 @@ export async function copyRows(run: Run, { step, phase, groups, ref }: RowsToCop
         run.show();
       }
     };
-    const lanes = Array.from({ length: run.plan.lanes }, lane);
+    // Histories of older versions have a number for the whole run only.
+    const lanes = Array.from({ length: plan.inFlight ?? run.plan.lanes }, lane);
     try {
       await Promise.all(lanes);
     } catch (error) {

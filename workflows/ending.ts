@@ -1,6 +1,7 @@
 /** How a run ends: what leaving the path means, outcomes, and what Temporal is told. */
 import {
   isCancellation,
+  patched,
   condition,
   allHandlersFinished,
   CancelledFailure,
@@ -14,50 +15,50 @@ import { writeReport, tell } from './people';
 import { type Run, now } from './run';
 import { goBack } from './way-back';
 
-/** Decides how a run that left its path ends. */
-export async function leavePath(run: Run, error: unknown): Promise<Status> {
+/** Decides how a run that left its path ends; `cancelled` when a cancel was asked for before the way back began. */
+export async function leavePath(run: Run, error: unknown, cancelled: boolean): Promise<Status> {
   try {
-    if (run.live && isCancellation(error)) {
-      run.note('The run was cancelled after it went live: the monitoring ended, the backup is kept.');
-      return await close(run, 'migrated');
-    }
     if (error instanceof RollBackGranted) {
       await goBack(run, { lossAccepted: true });
       return await close(run, 'rolled-back', error.message);
     }
     if (error instanceof Settled) throw error;
-    const { type, message } = problemOf(error);
-    // Before the claim nothing is changed, so whatever stops preflight is a refusal.
-    if (
-      error instanceof Refused ||
-      (run.step === 'preflight' && !isCancellation(error) && type !== 'Overtaken')
-    ) {
-      if (run.plan) await removeShadow(run);
-      const reasons = error instanceof Refused ? error.reasons : [message];
-      for (const reason of reasons) run.note(reason);
-      run.at(run.step).state = 'failed';
-      run.at(run.step).error = reasons.join(' ');
-      return await close(run, 'refused', reasons.join(' '));
+    if (run.live && cancelled) {
+      run.note('The run was cancelled after it went live: the monitoring ended, the backup is kept.');
+      return await close(run, 'migrated');
     }
-    if (type === 'Overtaken')
-      await park(
-        run,
-        message,
-        'look at production, then send retry to go the way back that the ledger calls for, or settle',
-      );
-    switch (await goBack(run, { lossAccepted: false })) {
+    const { type, message } = problemOf(error);
+    const reasons = error instanceof Refused ? error.reasons : [message];
+    // Before the claim nothing is changed, so whatever stops preflight is a refusal; unless the ledger knows more.
+    const refuses =
+      error instanceof Refused ||
+      (run.step === 'preflight' && !isCancellation(error) && type !== 'Overtaken');
+    if (refuses) {
+      for (const reason of reasons) run.note(reason);
+      const asksLedger = mayHaveChanged(run, error);
+      if (!cancelled && !asksLedger) return await refuse(run, reasons);
+      if (cancelled && !asksLedger && !run.plan) return await close(run, 'cancelled', cancelledSentence);
+    }
+    if (type === 'Overtaken') await park(run, message, lookFirst);
+    const found = await goBack(run, {
+      lossAccepted: false,
+      lookFirst:
+        refuses && !cancelled && run.step === 'preflight' ? { problem: message, next: lookFirst } : undefined,
+    });
+    switch (found) {
       case 'live':
         return await close(run, 'migrated');
+      case 'unknown':
+        if (!cancelled) throw new Settled(`${message} ${noTrace}`);
+        return await close(run, 'cancelled', 'The run was cancelled; nothing of it was in production.');
       case 'nothing':
-        if (type === 'Overtaken')
-          return await close(run, 'refused', `${message} Nothing of this run was in production.`);
+        if (refuses && !cancelled) return await refuse(run, reasons);
         break;
       case 'restored':
       case 'untouched':
         break;
     }
-    if (isCancellation(error))
-      return await close(run, 'cancelled', 'The run was cancelled; production is what it was before.');
+    if (cancelled) return await close(run, 'cancelled', cancelledSentence);
     if (error instanceof Rejected) return await close(run, 'rejected', message);
     return await close(
       run,
@@ -69,6 +70,32 @@ export async function leavePath(run: Run, error: unknown): Promise<Status> {
     await leaveToOperator(run);
     return close(run, 'needs-operator', settled.message);
   }
+}
+
+const cancelledSentence = 'The run was cancelled; production is what it was before.';
+
+const lookFirst =
+  'look at production, then send retry to go the way back that the ledger calls for, or settle';
+
+const noTrace =
+  "Neither production nor the backup holds anything of this run any more, so how it ended before can't be said: expected production's ledger, or the backup with its copy of it. Look at production and at the report of the run's earlier execution, and start again when both are as they should be.";
+
+/**
+ * True when this run, or the one that a Temporal reset made it from, may have changed production: then the ledger is asked
+ * before anything is called a refusal.
+ */
+function mayHaveChanged(run: Run, error: unknown): boolean {
+  const inputIsUnusable = error instanceof Refused && !run.plan;
+  if (inputIsUnusable || (run.step === 'preflight' && !run.hasPast)) return false;
+  // Older histories refused without asking.
+  return patched('ask-the-ledger-before-refusing');
+}
+
+async function refuse(run: Run, reasons: string[]): Promise<Status> {
+  if (run.plan) await removeShadow(run);
+  run.at(run.step).state = 'failed';
+  run.at(run.step).error = reasons.join(' ');
+  return close(run, 'refused', reasons.join(' '));
 }
 
 /** Ends the run: nothing of it stays in production, the report is written, the workflow closes as the outcome says. */

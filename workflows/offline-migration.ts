@@ -1,5 +1,5 @@
 /** The runbook: one offline migration from its checks to its report, and the way back when anything fails before. */
-import { CancellationScope } from '@temporalio/workflow';
+import { CancellationScope, isCancellation } from '@temporalio/workflow';
 import type { MigrationInput, Status } from '../src/contract';
 import { close, leavePath } from './ending';
 import { openInbox } from './inbox';
@@ -34,6 +34,8 @@ export async function offlineMigration(input: MigrationInput): Promise<Status> {
     await retireBackup(run);
     return await close(run, 'migrated');
   } catch (error) {
-    return await CancellationScope.nonCancellable(() => leavePath(run, error));
+    // A cancel that meets a failure on its way is still a cancel.
+    const cancelled = isCancellation(error) || CancellationScope.current().consideredCancelled;
+    return await CancellationScope.nonCancellable(() => leavePath(run, error, cancelled));
   }
 }

@@ -51,6 +51,8 @@ export class Run {
   answer: ParkAnswer | null = null;
   /** A failing check of the monitoring waits for `retry` too. */
   awaitsRetry = false;
+  /** True once this run has claimed production. */
+  claimed = false;
   /** Which ways back a step has called for: filled before the step acts. */
   deploysBegun: number[] = [];
   indexing: { done: Promise<void>; cancel: () => void } | null = null;
@@ -71,6 +73,11 @@ export class Run {
 
   get id(): string {
     return this.info.workflowId;
+  }
+
+  /** True when this run, or the one that a Temporal reset made it from, may have written to the ledger. */
+  get hasPast(): boolean {
+    return this.claimed || this.info.runId !== this.info.firstExecutionRunId;
   }
 
   /** What activities on the way forward need to know: the plan must be the one that the run began with. */

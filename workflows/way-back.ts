@@ -3,25 +3,48 @@ import { CancellationScope } from '@temporalio/workflow';
 import { database, hostOf } from './calls';
 import { checkNow } from './checks';
 import { copyRows } from './copy-rows';
-import { insist } from './do-step';
+import { insist, park } from './do-step';
+import { Settled } from './failures';
 import type { Run } from './run';
 
-/** What the way back found: nothing of this run's, production as it was before, or production live (nothing restored). */
-export type WayBack = 'nothing' | 'restored' | 'untouched' | 'live';
+/**
+ * What the way back found: nothing of this run's, production as it was before, or production live (nothing restored);
+ * `unknown` when a run with a past has left no trace.
+ */
+export type WayBack = 'nothing' | 'restored' | 'untouched' | 'live' | 'unknown';
+
+export interface WayBackOptions {
+  lossAccepted: boolean;
+  /** Parks with this problem before anything is undone, if there is something to undo. */
+  lookFirst?: { problem: string; next: string } | undefined;
+}
 
 /**
  * Undoes what the ledger says this run did; uncancellable, parked at the first thing that fails.
  * @throws Settled when an operator ends the parked run
  */
-export async function goBack(run: Run, options: { lossAccepted: boolean }): Promise<WayBack> {
+export async function goBack(run: Run, options: WayBackOptions): Promise<WayBack> {
   run.indexing?.cancel();
   await CancellationScope.nonCancellable(async () => run.indexing?.done.catch(() => undefined));
   run.wait(null, 'Nothing: the way back runs by itself.');
   const ref = run.refBack();
-  const marks = await insist(run, 'Reading the ledger', () => database.takeStock({ run: ref }));
+  const takeStock = () =>
+    insist(run, 'Reading the ledger', () => database.takeStock({ run: ref, searchBackup: run.hasPast }));
+  let marks = await takeStock();
+  if (marks.claimed && options.lookFirst) {
+    await park(run, options.lookFirst.problem, options.lookFirst.next);
+    marks = await takeStock();
+  }
   if (!marks.claimed) {
     await insist(run, 'Removing the shadow database', () => database.release({ run: ref }));
-    return 'nothing';
+    return run.hasPast ? endedBefore(run, marks.inBackup ?? 'unknown') : 'nothing';
+  }
+  if (!run.plan)
+    run.plan = await insist(run, 'Reading the plan', () => database.outlinePlan({ plan: run.input.plan }));
+  if (marks.live && marks.lossAccepted && !options.lossAccepted) {
+    throw new Settled(
+      'The ledger says that production was live and that a roll back of it had begun, and this history can\'t say how far it came. Nothing was changed: production, page and fence are as that roll back left them. Look at production, and finish the roll back by hand: docs/if-it-stops.md, "By hand".',
+    );
   }
   if (marks.live && !options.lossAccepted) {
     await finishLive(run);
@@ -75,6 +98,19 @@ export async function goBack(run: Run, options: { lossAccepted: boolean }): Prom
   return marks.reset ? 'restored' : 'untouched';
 }
 
+// The ledger was removed, so nothing is left to undo; what the backup's copy of it says is how the run ended.
+function endedBefore(run: Run, ended: 'live' | 'restored' | 'unknown'): WayBack {
+  if (ended === 'live') {
+    run.live = true;
+    run.note('Production was live already, so nothing was restored.');
+  }
+  if (ended === 'restored') {
+    run.note('Production was restored already and is open to its users, so nothing was restored again.');
+    markUndone(run);
+  }
+  return ended;
+}
+
 // After `live` a second window of downtime opens.
 function openWindow(run: Run): void {
   if (run.pageOnAt !== null && run.pageOffAt !== null) {
@@ -91,14 +127,14 @@ async function restore(run: Run): Promise<void> {
   const attempt = await database.nextRestore({ run: ref });
   const plan = await database.beginRestore({ run: ref, attempt });
   for (const sentence of plan.notes ?? []) run.note(sentence);
-  await copyRows(run, { step: 'reset', phase: { name: 'restore', attempt }, groups: plan.groups, ref });
+  await copyRows(run, { step: 'reset', phase: { name: 'restore', attempt }, plan, ref });
   await database.finishRestore({ run: ref, attempt });
 }
 
 async function copyAside(run: Run): Promise<void> {
   const ref = run.refBack();
   const plan = await database.beginAside({ run: ref });
-  await copyRows(run, { step: 'monitor', phase: { name: 'aside', attempt: 1 }, groups: plan.groups, ref });
+  await copyRows(run, { step: 'monitor', phase: { name: 'aside', attempt: 1 }, plan, ref });
   const { rows } = await database.sealAside({ run: ref });
   run.note(
     `The database as it was before the roll back is kept as ${plan.database} (${rows} rows), beside the backup.`,

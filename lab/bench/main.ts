@@ -1,11 +1,10 @@
 /** `npm run bench`: our phases and other tools, alternately, on one server and the same rows; ratios, as table, JSON and chart. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
-import { stringify } from 'yaml';
-import { fillTumiki } from '../demo/stage';
+import { fillTumiki, planUrls, query, tumikiPlan, writeSettings } from '../stage';
 import { createDatabase, dropDatabase, prepareLike } from '../../src/postgres/databases';
 import { removeLedger } from '../../src/ledger/claim';
 import { withClient } from '../../src/postgres/connect';
@@ -37,8 +36,7 @@ async function main(): Promise<void> {
   process.env.KIRIKAE_PG_BIN = postgres.bin;
   try {
     console.log(`A Tumiki database with ${options.users} users is being filled …`);
-    const rows = await fillTumiki(postgres, options.users);
-    const bench = await layOut(postgres, folder, 'tumiki');
+    const { bench, rows } = await layOut(postgres, path.join(folder, 'tumiki'), options.users);
     const rounds: Round[] = [];
     for (let round = 1; round <= options.rounds; round++) {
       rounds.push(await measure(bench, postgres));
@@ -70,25 +68,20 @@ async function wholeRuns(users: number): Promise<WholeRun[]> {
   return runs;
 }
 
-async function layOut(postgres: PostgresServer, folder: string, database: string): Promise<Bench> {
-  const example = path.join(packageRoot, 'examples', 'tumiki');
-  const file = path.join(folder, `${database}.yaml`);
-  const plan = {
-    databases: {
-      production: { urlEnv: 'DATABASE_URL' },
-      backup: { urlEnv: 'BACKUP_DATABASE_URL', create: true },
-      shadow: { urlEnv: 'SHADOW_DATABASE_URL', create: true },
-    },
-    maintenance: { kind: 'nginx', flagFile: './page', probe: { url: 'http://127.0.0.1:1/' } },
-    schema: { kind: 'sql', dir: path.join(example, 'schema', 'after') },
-    mapping: path.join(example, 'mapping.yaml'),
-  };
-  writeFileSync(file, stringify({ plans: { tumiki: plan } }));
-  const urls = {
-    production: postgres.url(database),
-    backup: postgres.url(`${database}_backup`),
-    shadow: postgres.url(`${database}_shadow`),
-  };
+/** Fills a database named as the folder, and deploys its new schema to the shadow. */
+async function layOut(
+  postgres: PostgresServer,
+  folder: string,
+  users: number,
+): Promise<{ bench: Bench; rows: number }> {
+  const database = path.basename(folder);
+  mkdirSync(folder);
+  await query(postgres.url('postgres'), `create database ${database}`);
+  const rows = await fillTumiki(postgres.url(database), users);
+  const file = writeSettings(folder, {
+    tumiki: tumikiPlan({ flagFile: './page', pageUrl: 'http://127.0.0.1:1/' }),
+  });
+  const { urls } = planUrls(postgres.url, database);
   const bench: Bench = { plan: findPlan(readSettings(file), 'tumiki'), urls };
   await withClient(urls.production, 'bench', async (production) => {
     await createDatabase(urls.shadow, production, 'bench');
@@ -97,7 +90,7 @@ async function layOut(postgres: PostgresServer, folder: string, database: string
       await runSchemaStep({ url: urls.shadow, client: shadow }, bench.plan, { key: 'bench' });
     });
   });
-  return bench;
+  return { bench, rows };
 }
 
 async function measure(bench: Bench, postgres: PostgresServer): Promise<Round> {
@@ -151,8 +144,7 @@ async function cloneInTurn(
 }
 
 async function measureUpserts(postgres: PostgresServer, folder: string): Promise<number> {
-  await fillTumiki(postgres, smallUsers, 'small');
-  const bench = await layOut(postgres, folder, 'small');
+  const { bench } = await layOut(postgres, path.join(folder, 'small'), smallUsers);
   await backUp(bench);
   const { rows, seconds } = await inNewDatabase(
     postgres,

@@ -1,4 +1,4 @@
-/** The demo's deploy command: starts a version of the application, points the proxy at it, stops the one before. Runs any number of times. */
+/** The demo's deploy command: starts a version of the application, points the proxy at it, stops the one before. */
 import { spawn } from 'node:child_process';
 import {
   closeSync,

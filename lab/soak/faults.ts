@@ -1,6 +1,6 @@
 /** What is done to a run, and when: faults that a seed chose, each fired at a message the worker sends to PostgreSQL. */
 import { setTimeout as wait } from 'node:timers/promises';
-import { Client } from 'pg';
+import { withDatabase } from '../stage';
 import type { Verdict } from './proxy';
 import type { Random } from './random';
 
@@ -133,10 +133,7 @@ export class Injector {
 
 /** Ends one of the run's sessions, by SIGKILL or as an administrator would. @returns false when the run has none */
 async function endSession(adminUrl: string, { kind, victim }: Fault): Promise<boolean> {
-  const client = new Client({ connectionString: adminUrl });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
+  return withDatabase(adminUrl, async (client) => {
     const { rows } = await client.query<{ pid: number }>(
       `select pid from pg_stat_activity where application_name like 'kirikae %' and backend_type = 'client backend'
        order by application_name, pid`,
@@ -146,7 +143,5 @@ async function endSession(adminUrl: string, { kind, victim }: Fault): Promise<bo
     if (kind === 'backend killed') process.kill(pid, 'SIGKILL');
     else await client.query('select pg_terminate_backend($1)', [pid]);
     return true;
-  } finally {
-    await client.end().catch(() => undefined);
-  }
+  });
 }

@@ -5,7 +5,6 @@ import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { Command, InvalidArgumentError } from 'commander';
 import { sentence } from '../../src/errors';
-import { packageRoot } from '../../tools/provide';
 import { startTemporal } from '../../tools/temporal';
 import { soak } from './soak';
 import { buildStage } from './stage';
@@ -20,7 +19,6 @@ async function main(options: { kills: number; seed: number; users: number }): Pr
       folder,
       users: options.users,
       temporal,
-      workerCommand: [process.execPath, path.join(packageRoot, 'bin', 'kirikae.js'), 'worker', '--config'],
     });
     const connection = await Connection.connect({ address: temporal.address });
     try {

@@ -9,6 +9,8 @@ export type Watch = (type: string, text: string) => Verdict;
 
 export interface SoakProxy {
   port: number;
+  /** The same URL, reached through the proxy. */
+  through: (url: string) => string;
   close: () => Promise<void>;
 }
 
@@ -56,8 +58,10 @@ export async function startSoakProxy(serverPort: number, watch: Watch): Promise<
     });
   });
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+  const { port } = proxy.address() as AddressInfo;
   return {
-    port: (proxy.address() as AddressInfo).port,
+    port,
+    through: (url) => url.replace(`:${serverPort}/`, `:${port}/`),
     close: () =>
       new Promise((resolve) => {
         proxy.close(() => resolve());

@@ -4,7 +4,8 @@ import type { Client as TemporalClient, WorkflowHandle } from '@temporalio/clien
 import { TASK_QUEUE, type Status } from '../../src/contract';
 import { sentence } from '../../src/errors';
 import { chooseFaults, Injector, type Fault } from './faults';
-import { judgeMigrated, judgeRestored, portray, type Portrait, type Verdict } from './judge';
+import { judgeMigrated, stateOf, type DatabaseState, type Verdict } from '../database-state';
+import { judgeRestored } from './judge';
 import { seededRandom, type Random } from './random';
 import { plans, type PlanName, type Stage } from './stage';
 
@@ -78,9 +79,9 @@ async function runOnce(
   faults: Fault[],
 ): Promise<Verdict & { outcome: string; fired: Fault[]; seen: Injector['seen'] }> {
   await stage.layOutProduction();
-  const before = await portray(stage);
+  const before = await stateOf(stage.urls.production);
   const injector = new Injector(faults, {
-    adminUrl: stage.urls.admin,
+    adminUrl: stage.adminUrl,
     killWorker: stage.replaceWorker,
     killPostmaster: stage.crashPostgres,
   });
@@ -103,7 +104,7 @@ async function runOnce(
   };
 }
 
-async function judge(stage: Stage, plan: PlanName, outcome: string, before: Portrait): Promise<Verdict> {
+async function judge(stage: Stage, plan: PlanName, outcome: string, before: DatabaseState): Promise<Verdict> {
   if (outcome !== plans[plan])
     return { rowsJudged: 0, problems: [`The run ended as ${outcome}, expected ${plans[plan]}.`] };
   try {

@@ -1,4 +1,4 @@
-/** The backup made ready for the rows: its database's schema, and the plan of the parts. */
+/** The backup database: built from production's definition, its parts planned for the copy engine. */
 import { planParts, type CopyJob, type PartPlan } from '../engine/parts';
 import { readStoredTables, type StoredTable } from '../engine/tables';
 import { noteStage, stageDone } from '../ledger/checkpoints';

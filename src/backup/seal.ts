@@ -13,7 +13,7 @@ import {
 import { applyPostData, analyzeTables } from '../engine/post-data';
 import type { HashMethod } from '../engine/row-hash';
 import { readSequenceStates, writeSequences } from '../engine/tables';
-import { KirikaeError } from '../errors';
+import { KirikaeError, failureType } from '../errors';
 import { stageDone, noteStage } from '../ledger/checkpoints';
 import { withClient, one } from '../postgres/connect';
 import { dumpSchema, dumpHash, dumpSql } from '../postgres/dump';
@@ -69,7 +69,11 @@ export async function sealBackup(
     production.client,
     `select (select system_identifier::text from pg_control_system()) as "systemIdentifier", current_database() as database,
        current_setting('server_version') as "serverVersion"`,
-  ).catch(() => ({ systemIdentifier: '', database: databaseOf(production.url), serverVersion: '' }));
+  ).catch((error: unknown) => {
+    // Hosted servers may keep their identity to themselves.
+    if (failureType(error) !== 'StepFailed') throw error;
+    return { systemIdentifier: '', database: databaseOf(production.url), serverVersion: '' };
+  });
   const version = await majorVersion(production.client);
   const manifest: Manifest = {
     format: 1,

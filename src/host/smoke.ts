@@ -1,6 +1,6 @@
 /** Automatic smoke checks: HTTP, SQL and commands. */
 import path from 'node:path';
-import { KirikaeError, failureType, sentence } from '../errors';
+import { KirikaeError, failWith } from '../errors';
 import { all, inTransaction, withClient } from '../postgres/connect';
 import { identifiers } from '../postgres/sql';
 import { namedVariables } from '../settings/environment';
@@ -37,14 +37,9 @@ export async function runCheck(
           client,
           async () => {
             await client.query(`set local search_path = ${identifiers(plan.databases.production.schemas)}`);
-            const rows = await all(client, check.sql).catch((error: unknown) => {
-              if (failureType(error) !== 'StepFailed') throw error;
-              throw new KirikaeError(
-                'StepFailed',
-                `The check "${check.name}" can't be read: ${sentence(error)}.`,
-                { cause: error },
-              );
-            });
+            const rows = await all(client, check.sql).catch((error: unknown) =>
+              failWith(error, (why) => `The check "${check.name}" can't be read: ${why}.`),
+            );
             if (rows.length > 0) {
               throw new KirikaeError(
                 'StepFailed',

@@ -1,3 +1,4 @@
+/** Compiles a mapping against two schemas: per target table the SELECTs that fill it, and everything left unexplained. */
 import { startCompilation, topLevel } from './compilation';
 import type { MappingInput, CompiledMapping } from './compiled';
 import { compileDrops, explainSources } from './drops';

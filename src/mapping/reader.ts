@@ -1,6 +1,6 @@
 /** Single read-only statements on a database in use: each in a transaction of its own, its errors sorted. */
 import type { ClientBase, FieldDef } from 'pg';
-import { codeOf, sentence } from '../errors';
+import { codeOf, isStatementsFault, sentence } from '../errors';
 import { identifiers } from '../postgres/sql';
 
 export type Read =
@@ -10,8 +10,6 @@ export type Read =
 
 export type Reader = (sql: string) => Promise<Read>;
 
-// Syntax and names, features, values, cardinality, limits, and what functions raise: the statement's fault, not the server's.
-const statementErrors = /^(0A|21|22|23|2F|38|39|42|44|54|P0)/;
 const settings = [
   `set local timezone = 'UTC'`,
   `set local datestyle = 'ISO, YMD'`,
@@ -34,8 +32,8 @@ export function openReader(client: ClientBase, schemas: readonly string[]): Read
       await client.query('commit');
       return { kind: 'rows', rows, fields };
     } catch (error) {
+      if (!isStatementsFault(error)) throw error;
       const code = codeOf(error) ?? '';
-      if (!statementErrors.test(code)) throw error;
       await client.query('rollback');
       const isData = !code.startsWith('42') && !code.startsWith('0A');
       return {

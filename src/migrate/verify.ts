@@ -5,7 +5,7 @@ import type { Dropped, TableReport } from '../contract';
 import { hashTables, type HashJob, type TableHash } from '../engine/compare';
 import { maxProblems } from '../engine/differences';
 import { describeDifferingRows, readPrimaryKey, type Narrowing, type Side } from '../engine/narrow';
-import { KirikaeError, sentence } from '../errors';
+import { KirikaeError, sentence, failWith, isStatementsFault } from '../errors';
 import { type CompiledMapping, type CompiledTable, selectSql } from '../mapping/compiled';
 import { compareWithShadow } from '../new-schema/deploy';
 import { all, inTransaction, one, withClient } from '../postgres/connect';
@@ -220,11 +220,8 @@ async function failedAssertions(
       },
       'begin read only',
     ).catch((error: unknown) => {
-      if (
-        (error as { code?: string }).code?.startsWith('08') ||
-        (error as { code?: string }).code?.startsWith('57')
-      )
-        throw error;
+      if (!isStatementsFault(error))
+        failWith(error, (why) => `The assertion "${assertion.name}" could not be read: ${why}.`);
       problems.push(`the assertion "${assertion.name}" could not be read: ${sentence(error)}`);
     });
   }

@@ -1,7 +1,7 @@
 /** The new schema: deployed by SQL files or a command to an emptied database, and compared with the shadow's. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { KirikaeError, codeOf, failureType, sentence } from '../errors';
+import { KirikaeError, failWith, sqlStateOf } from '../errors';
 import { runCommand } from '../host/command';
 import { compareDumps, dumpSchema } from '../postgres/dump';
 import type { Endpoint } from '../postgres/endpoint';
@@ -29,12 +29,11 @@ export async function runSchemaStep(
       try {
         await client.query(readFileSync(file, 'utf8'));
       } catch (error) {
-        if (failureType(error) !== 'StepFailed') throw error;
-        const code = codeOf(error);
-        throw new KirikaeError(
-          'StepFailed',
-          `${path.basename(file)} of the schema folder failed: ${sentence(error)}${code ? ` (SQLSTATE ${code})` : ''}. Correct the file.`,
-          { cause: error },
+        const code = sqlStateOf(error);
+        failWith(
+          error,
+          (why) =>
+            `${path.basename(file)} of the schema folder failed: ${why}${code ? ` (SQLSTATE ${code})` : ''}. Correct the file.`,
         );
       }
     }

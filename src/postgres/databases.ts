@@ -1,6 +1,6 @@
 /** Databases as a whole: looked for, made like another, dropped. */
 import type { Client } from 'pg';
-import { sentence } from '../errors';
+import { failureType, sentence } from '../errors';
 import { all, one, withClient } from './connect';
 import { dumpSchema } from './dump';
 import { identifier, literal } from './sql';
@@ -89,11 +89,10 @@ export async function grantLike(
     );
   const notes: string[] = [];
   for (const entry of wanted) {
-    await shadow
-      .query(entry.sql)
-      .catch((error: unknown) =>
-        notes.push(`Left out on the shadow database: ${entry.type} ${entry.name}: ${sentence(error)}.`),
-      );
+    await shadow.query(entry.sql).catch((error: unknown) => {
+      if (failureType(error) !== 'StepFailed') throw error;
+      notes.push(`Left out on the shadow database: ${entry.type} ${entry.name}: ${sentence(error)}.`);
+    });
   }
   return notes;
 }

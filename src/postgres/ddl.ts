@@ -1,21 +1,17 @@
 /** Applying a dump's entries. */
 import type { Client } from 'pg';
-import { KirikaeError, sentence } from '../errors';
+import { failWith } from '../errors';
 
-/** Applies DDL entries as one query, hence in one transaction. */
+/**
+ * Applies DDL entries as one query, hence in one transaction.
+ * @param what it is, as in "The new schema's keys can't be applied"
+ * @throws KirikaeError StepFailed when the server refuses it; an outage as such
+ */
 export async function applyDdl(client: Client, sql: string, what: string): Promise<void> {
   try {
     await client.query(`set client_min_messages = warning;\n${sql}`);
   } catch (error) {
-    const code = (error as { code?: string }).code;
-    if (code && /^(08|57P|53)/.test(code)) throw error;
-    throw new KirikaeError(
-      'StepFailed',
-      `The ${what} can't be applied to database ${client.database ?? ''}: ${sentence(error)}.`,
-      {
-        cause: error,
-      },
-    );
+    failWith(error, (why) => `The ${what} can't be applied to database ${client.database ?? ''}: ${why}.`);
   } finally {
     // A dump's prelude leaves its own session settings behind.
     await client

@@ -1,4 +1,4 @@
-/** A schema's definition as pg_dump writes it: taken, cut into entries, compared. */
+/** Schemas as pg_dump writes them, cut into their entries: to store, to re-apply, and to compare. */
 import { createHash } from 'node:crypto';
 import { runPgDump } from './pg-dump';
 import { identifiers } from './sql';

@@ -1,8 +1,8 @@
-/** Running pg_dump: finding the program, and telling an outage from a refusal by its words. */
+/** Running pg_dump, and finding the program. */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
-import { KirikaeError } from '../errors';
+import { KirikaeError, failureTypeOfText } from '../errors';
 import { baseEnvironment } from '../settings/environment';
 import { withoutPassword } from './url';
 
@@ -24,6 +24,8 @@ export async function runPgDump(
     env: baseEnvironment({
       ...(password === undefined ? {} : { PGPASSWORD: password }),
       PGCONNECT_TIMEOUT: '10',
+      // Its own words are judged, so they must be in one language.
+      LC_MESSAGES: 'C',
       PGAPPNAME: 'kirikae pg_dump',
       PGOPTIONS: '-c statement_timeout=0 -c lock_timeout=0',
     }),
@@ -33,19 +35,17 @@ export async function runPgDump(
   const errors: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
   child.stderr.on('data', (chunk: Buffer) => errors.push(chunk));
-  const code = await new Promise<number | null>((resolve, reject) => {
+  const [code, signal] = await new Promise<[number | null, string | null]>((resolve, reject) => {
     child.on('error', reject);
-    child.on('close', resolve);
+    child.on('close', (...ended) => resolve(ended));
   });
   if (code === 0) return Buffer.concat(output).toString('utf8');
   const text = Buffer.concat(errors).toString('utf8').trim();
-  const message = text.split('\n').slice(-3).join(' ');
+  const how = code === null ? `it was ended by ${signal ?? 'a signal'}` : `it exited with code ${code}`;
+  const message = text.split('\n').slice(-3).join(' ') || how;
   // Of a lost connection the first lines tell; the last ones quote the query that met it.
-  throw new KirikaeError(outage.test(text) ? 'Outage' : 'StepFailed', `pg_dump failed: ${message}`);
+  throw new KirikaeError(failureTypeOfText(text), `pg_dump failed: ${message}`);
 }
-
-const outage =
-  /connection to server .* failed|could not connect|server closed the connection|no connection to the server|could not (receive|send) .*(data|server)|SSL SYSCALL|terminating connection|terminated abnormally|recovery mode|not (yet )?accepting connections|starting up|shutting down|too many clients|remaining connection slots|could not translate host/i;
 
 const usualFolders = [
   '/usr/lib/postgresql',

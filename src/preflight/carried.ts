@@ -1,5 +1,6 @@
 /** Preflight of production's content: what can't be carried, and privileges for every later step. */
 import type { Client } from 'pg';
+import { failureType } from '../errors';
 import { all, one } from '../postgres/connect';
 import { notExtensions, notOfExtension } from '../postgres/extensions';
 
@@ -136,7 +137,8 @@ export async function findSubscriptions(production: Client): Promise<string[]> {
       (row) =>
         `The subscription "${row.name}" writes into production behind the fence. Disable it (alter subscription … disable) for the run.`,
     );
-  } catch {
+  } catch (error) {
+    if (failureType(error) !== 'StepFailed') throw error;
     const { workers } = await one<{ workers: string }>(
       production,
       'select count(*) as workers from pg_stat_subscription where pid is not null',

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { Client } from 'pg';
 import { foreignBackup, readBackup } from '../backup/manifest';
-import { codeOf, sentence } from '../errors';
+import { codeOf, sentence, KirikaeError } from '../errors';
 import { describeScratch } from '../ledger/scratch';
 import { foreignShadow } from '../new-schema/shadow';
 import { connect, disconnect, one, withClient } from '../postgres/connect';
@@ -169,7 +169,11 @@ export async function compareDatabases(
         `The backup database ${placeOf(backupUrl)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database; if this one isn't needed, remove it: ${dropCommand(backupUrl)}`,
       );
     } else if (found.kind === 'ours') {
-      const backup = await readBackup(opened.backup.client).catch(() => null);
+      const backup = await readBackup(opened.backup.client).catch((error: unknown) => {
+        // Only a missing marker says so: a lost connection must not advise to remove a database.
+        if (!(error instanceof KirikaeError)) throw error;
+        return null;
+      });
       if (!backup)
         findings.push(
           `The backup database ${placeOf(backupUrl)} carries a marker but no backup of Kirikae's. Remove it: ${dropCommand(backupUrl)}`,

@@ -11,7 +11,7 @@ import { KirikaeError } from '../errors';
 import { noteStage, stageDone } from '../ledger/checkpoints';
 import { ownClaim, type Claim, type RunIdentity } from '../ledger/claim';
 import { checkpointDdl } from '../ledger/tables';
-import { inTransaction } from '../postgres/connect';
+import { all, inTransaction, one } from '../postgres/connect';
 import { applyDdl } from '../postgres/ddl';
 import { withoutDefaultPrivileges } from '../postgres/default-privileges';
 import { dumpHash, dumpSchema } from '../postgres/dump';
@@ -21,6 +21,9 @@ import { qualified } from '../postgres/sql';
 import { sameMajor } from '../postgres/versions';
 import { refreshViews } from '../postgres/views';
 import { moveBack, keptSchemas } from '../reset/set-aside';
+
+/** Stages of this phase stand in the backup, where other phases of the way back stand in production. */
+const RESTORED = 'restored';
 
 /** Which restore: each attempt starts from empty. */
 export interface Restore {
@@ -90,6 +93,20 @@ export async function finishRestore(pair: Pair, { schemas, run, phase }: Restore
   }
   await compareWithManifest(pair, { schemas, manifest: sealed }, work);
   if (!whole) await analyzeTables(pair.production, { schemas }, work);
+  // Production's ledger goes at the end of the run; the backup, which is kept, then says that its rows are back.
+  await noteStage(backup, { name: RESTORED, attempt: phase.attempt }, 'proved');
+}
+
+/** True when production was restored from this backup and proved identical to it. */
+export async function wasRestored(backup: Client): Promise<boolean> {
+  // A clone whose worker died before it became a backup has no stages.
+  const { there } = await one<{ there: boolean }>(
+    backup,
+    `select to_regclass('kirikae.stage') is not null as there`,
+  );
+  if (!there) return false;
+  const rows = await all(backup, 'select 1 from kirikae.stage where phase = $1', [RESTORED]);
+  return rows.length > 0;
 }
 
 async function compareWithManifest(

@@ -1,3 +1,4 @@
+/** Takes secrets out of texts before they reach a history, a log, the status or the report. */
 import { variablesOf, type Settings } from './read';
 
 /** Replaces the values of every variable the plans name, passwords inside URLs, and anything that looks like a connection URL. */

@@ -1,6 +1,7 @@
 /** The command line in this process: what it wrote, what it returned, and keys pressed for it. */
 import { PassThrough } from 'node:stream';
 import { runCli } from '../../cli/main';
+import { until } from '../../lab/stage';
 
 export interface CliResult {
   exitCode: number;
@@ -21,6 +22,9 @@ export async function runCommand(
   const written = { stdout: '', stderr: '' };
   const waiting = [...(keys ?? [])];
   let seen = '';
+  // Keys that come before the question listens are thrown away, as on a real terminal. Two listeners are readline's and the
+  // cursor's; the question's own comes after it has been drawn.
+  const isAsking = () => stdin.listenerCount('keypress') > 2;
   const collect = (name: 'stdout' | 'stderr') => {
     const stream = new PassThrough();
     stream.on('data', (chunk: Buffer) => {
@@ -30,8 +34,9 @@ export async function runCommand(
       if (!next || !seen.includes(next.after)) return;
       waiting.shift();
       seen = '';
-      // Keys that come before the question listens are thrown away, as on a real terminal.
-      setTimeout(() => stdin.write(next.press), 50);
+      until(isAsking, 10_000)
+        .then(() => stdin.write(next.press))
+        .catch(() => undefined);
     });
     return stream;
   };

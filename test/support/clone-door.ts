@@ -1,7 +1,7 @@
 /** Plans whose backup is a clone, and CREATE DATABASE … TEMPLATE held up at its template's door. */
 import { Client } from 'pg';
+import { query } from '../../lab/stage';
 import { testPostgres } from './environment';
-import { withDatabase } from './migration';
 
 /** Lets the plan's backup be a clone. */
 export function clone(plan: Record<string, unknown>): void {
@@ -19,12 +19,10 @@ export async function holdClones(
   await client.query(`begin; comment on database "${template}" is 'held'`);
   return {
     // By a session of its own: within a transaction pg_stat_activity stands still.
-    reached: (name) => {
+    reached: async (name) => {
       const sql = `select 1 from pg_stat_activity a join pg_locks l using (pid)
         where query like $1 and l.classid = 'pg_database'::regclass and not granted`;
-      return withDatabase(testPostgres().url('postgres'), async (look) => {
-        return (await look.query(sql, [`create database %${name}%`])).rows.length > 0;
-      });
+      return (await query(testPostgres().url('postgres'), sql, [`create database %${name}%`])).length > 0;
     },
     open: () => client.end(),
   };

@@ -1,6 +1,6 @@
 /** What global-setup.ts started, as the suites use it; and a database of its own for each test. */
 import { randomBytes } from 'node:crypto';
-import { Client } from 'pg';
+import { query } from '../../lab/stage';
 import { codeOf } from '../../src/errors';
 import { identifier } from '../../src/postgres/sql';
 
@@ -58,29 +58,31 @@ export function timeSkippingServerPath(): string {
 export async function createDatabase(prefix: string, template?: string): Promise<TestDatabase> {
   const name = `${prefix}_${randomBytes(6).toString('hex')}`;
   const from = template === undefined ? '' : ` template ${identifier(template)}`;
-  await runOnServer(`create database ${identifier(name)}${from}`);
+  await onServer(`create database ${identifier(name)}${from}`);
   return {
     name,
     url: testPostgres().url(name),
-    drop: () => runOnServer(`drop database if exists ${identifier(name)} with (force)`),
+    drop: () => onServer(`drop database if exists ${identifier(name)} with (force)`),
   };
 }
 
-// Another suite that is just copying the same template passes in a moment (55006 object_in_use).
-async function runOnServer(sql: string): Promise<void> {
+/** Runs a statement in the cluster's database `postgres`. */
+export async function onServer(sql: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
-    const client = new Client({ connectionString: testPostgres().url('postgres') });
-    client.on('error', () => undefined);
-    await client.connect();
     try {
-      await client.query(sql);
+      await query(testPostgres().url('postgres'), sql);
       return;
     } catch (error) {
+      // Another suite that is just copying the same template passes in a moment (55006 object_in_use).
       if (codeOf(error) !== '55006' || attempt === 5) throw error;
-    } finally {
-      await client.end();
     }
   }
+}
+
+/** True while a database of that name exists. */
+export async function hasDatabase(name: string): Promise<boolean> {
+  const sql = 'select 1 from pg_database where datname = $1';
+  return (await query(testPostgres().url('postgres'), sql, [name])).length > 0;
 }
 
 function handed(variable: string): string {

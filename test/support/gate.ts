@@ -1,7 +1,7 @@
 /** A gate in a database: rows of one table can't be written while a test holds it shut. Stops a copy at a known place. */
 import { Client } from 'pg';
 import { identifier } from '../../src/postgres/sql';
-import { until } from './migration';
+import { until } from '../../lab/stage';
 
 const key = 4711;
 
@@ -40,7 +40,7 @@ export async function shutGate(url: string): Promise<Gate> {
     return rows.map((row) => row.pid);
   };
   return {
-    reached: (sessions = 1) => until(async () => (await waiting()).length >= sessions),
+    reached: async (sessions = 1) => void (await until(async () => (await waiting()).length >= sessions)),
     waitingPid: async () => (await waiting())[0],
     open: () => client.end(),
   };

@@ -33,6 +33,7 @@ export default async function setUp(): Promise<void> {
     KIRIKAE_TEST_TEMPORAL_CLI: temporal.cli,
     KIRIKAE_TEST_TIME_SKIPPING_SERVER: timeSkippingServer,
     KIRIKAE_TEST_WORKFLOW_BUNDLE: bundle,
+    KIRIKAE_TEST_LOGS: mkdtempSync(path.join(os.tmpdir(), 'kirikae-test-logs-')),
   });
 }
 

@@ -1,27 +1,23 @@
 /** A whole plan for tests: a Tumiki database, settings, a page, deploy commands, and a worker in this process. */
-import { createServer, type Server } from 'node:http';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import type { AddressInfo } from 'node:net';
-import { Client as TemporalClient, Connection, type WorkflowHandle } from '@temporalio/client';
-import { msToTs } from '@temporalio/common/lib/time';
-import { NativeConnection, Worker } from '@temporalio/worker';
-import { Client } from 'pg';
-import { stringify } from 'yaml';
-import { createActivities } from '../../activities';
+import type { Client as TemporalClient, WorkflowHandle } from '@temporalio/client';
+import { NativeConnection, type Worker } from '@temporalio/worker';
+import { parse, stringify } from 'yaml';
+import { createWorkers } from '../../cli/temporal-worker';
+import { judgeMigrated } from '../../lab/database-state';
+import { healthCheck, planUrls, startPage, tumikiPlan, until, writeSettings } from '../../lab/stage';
 import { TASK_QUEUE, type MigrationInput, type Status } from '../../src/contract';
-import { redactor } from '../../src/settings/secrets';
 import { readSettings } from '../../src/settings/read';
 import {
   createDatabase,
+  onServer,
   testPostgres,
   testTemporal,
   workflowBundlePath,
   type TestDatabase,
 } from './environment';
-import { tumikiFolder } from './tumiki-database';
-import { guardActivities } from '../../activities/guard';
 
 export interface Migration {
   folder: string;
@@ -47,21 +43,11 @@ export async function layOutMigration(
 ): Promise<Migration> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-plan-'));
   const production = await createDatabase('prod', template);
-  const urls = {
-    production: production.url,
-    backup: testPostgres().url(`${production.name}_backup`),
-    shadow: testPostgres().url(`${production.name}_shadow`),
-  };
+  const { urls } = planUrls(testPostgres().url, production.name);
   const flagFile = path.join(folder, 'run', 'maintenance.on');
   mkdirSync(path.dirname(flagFile));
   const logFile = path.join(folder, 'commands.log');
-  const health = { status: 200 };
-  const page = createServer((request, response) => {
-    const on = existsSync(flagFile);
-    response.statusCode = request.url === '/health' ? health.status : on ? 503 : 200;
-    response.end(on ? 'maintenance' : 'hello');
-  });
-  const port = await listen(page);
+  const page = await startPage(flagFile);
   const say = (text: string) => [
     'node',
     '-e',
@@ -70,31 +56,22 @@ export async function layOutMigration(
   const suffix = production.name.toUpperCase();
   const names = { production: `URL_${suffix}`, backup: `BACKUP_${suffix}`, shadow: `SHADOW_${suffix}` };
   const plan: Record<string, unknown> = {
-    databases: {
-      production: { urlEnv: names.production },
-      backup: { urlEnv: names.backup, create: true },
-      shadow: { urlEnv: names.shadow, create: true },
-    },
-    checklist: ['Window announced'],
-    maintenance: {
-      kind: 'nginx',
+    ...tumikiPlan({
       flagFile: './run/maintenance.on',
-      probe: { url: `http://127.0.0.1:${port}/`, within: '3s' },
-    },
+      pageUrl: page.url,
+      within: '3s',
+      variables: names,
+    }),
+    checklist: ['Window announced'],
     approval: { timeout: '10m' },
-    schema: { kind: 'sql', dir: path.join(tumikiFolder, 'schema', 'after') },
-    mapping: path.join(tumikiFolder, 'mapping.yaml'),
     deploy: [
       { name: 'manager', run: say('manager new'), rollback: say('manager old') },
       { name: 'proxy', run: say('proxy new'), rollback: say('proxy old') },
     ],
-    smoke: [{ name: 'API answers', kind: 'http', url: `http://127.0.0.1:${port}/health`, within: '1s' }],
-    monitor: { for: '1s', every: '1s' },
-    retireBackup: { after: 'never' },
+    smoke: [healthCheck(`${page.url}health`, '1s')],
   };
   change(plan);
-  const settingsFile = path.join(folder, 'kirikae.yaml');
-  writeFileSync(settingsFile, stringify({ plans: { tumiki: plan } }));
+  const settingsFile = writeSettings(folder, { tumiki: plan });
   const env = {
     [names.production]: urls.production,
     [names.backup]: urls.backup,
@@ -108,11 +85,11 @@ export async function layOutMigration(
     urls,
     flagFile,
     log: () => (existsSync(logFile) ? readFileSync(logFile, 'utf8').trim().split('\n').filter(Boolean) : []),
-    health,
-    pageUrl: `http://127.0.0.1:${port}/`,
+    health: page.health,
+    pageUrl: page.url,
     env,
     drop: async () => {
-      await new Promise((resolve) => page.close(resolve));
+      await page.stop();
       await production.drop();
       for (const suffixName of ['_backup', '_shadow', '_abandoned']) {
         await onServer(`drop database if exists "${production.name}${suffixName}" with (force)`);
@@ -122,76 +99,58 @@ export async function layOutMigration(
   };
 }
 
-async function listen(server: Server): Promise<number> {
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return (server.address() as AddressInfo).port;
+/** Changes the plan in a migration's settings file. */
+export function changePlan({ settingsFile }: Migration, change: PlanChange): void {
+  const settings = parse(readFileSync(settingsFile, 'utf8')) as {
+    plans: { tumiki: Record<string, unknown> };
+  };
+  change(settings.plans.tumiki);
+  writeFileSync(settingsFile, stringify(settings));
 }
 
-async function onServer(sql: string): Promise<void> {
-  await withDatabase(testPostgres().url('postgres'), (client) => client.query(sql));
-}
-
-/** Runs `work` on a plain session, as another program would. */
-export async function withDatabase<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client({ connectionString: url });
-  client.on('error', () => undefined);
-  await client.connect();
+/** Runs workers while `work` runs; one that fails ends the wait. */
+export async function runUntil<T>(workers: readonly Worker[], work: () => Promise<T>): Promise<T> {
+  const running = workers.map((worker) => worker.run());
+  const failed = Promise.all(running).then(() => {
+    throw new Error('The workers ended before the work was done.');
+  });
   try {
-    return await work(client);
+    return await Promise.race([work(), failed]);
   } finally {
-    await client.end();
+    failed.catch(() => undefined);
+    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+    await Promise.all(running);
   }
 }
 
-/** A Temporal namespace of the suite's own and a client for it, so that suites beside each other don't share a queue. */
-export async function openNamespace(name: string): Promise<{
-  client: TemporalClient;
-  connection: Connection;
-  namespace: string;
-  close: () => Promise<void>;
-}> {
-  const { address } = testTemporal();
-  const connection = await Connection.connect({ address });
-  const namespace = `${name}-${process.pid}-${Date.now().toString(36)}`;
-  await connection.workflowService.registerNamespace({
-    namespace,
-    workflowExecutionRetentionPeriod: msToTs('1 day'),
-  });
-  const client = new TemporalClient({ connection, namespace });
-  await until(async () => {
-    try {
-      await client.workflow.count();
-      return true;
-    } catch {
-      return false;
-    }
-  });
-  return { client, connection, namespace, close: () => connection.close() };
-}
-
-/** Runs a worker for a migration's settings while `work` runs. */
+/** Runs a worker for a migration's settings while `work` runs; one for each host, by its name, where several are given. */
 export async function withWorker<T>(
   migration: Migration,
   namespace: string,
   work: () => Promise<T>,
+  hosts: readonly (string | undefined)[] = [undefined],
 ): Promise<T> {
   const settings = readSettings(migration.settingsFile);
-  const connection = await NativeConnection.connect({ address: testTemporal().address });
-  const worker = await Worker.create({
-    connection,
-    namespace,
-    taskQueue: TASK_QUEUE,
-    workflowBundle: { codePath: workflowBundlePath() },
-    activities: createActivities(settings),
-    interceptors: { activity: [guardActivities(redactor(settings))] },
-    maxHeartbeatThrottleInterval: '1s',
-    defaultHeartbeatThrottleInterval: '1s',
-    shutdownGraceTime: '1s',
-  });
+  // A host has a connection of its own: Temporal takes one worker for a queue on each.
+  const connections = await Promise.all(
+    hosts.map(() => NativeConnection.connect({ address: testTemporal().address })),
+  );
   try {
-    return await worker.runUntil(work());
+    const workers = await Promise.all(
+      connections.map((connection, index) =>
+        createWorkers({
+          settings,
+          connection,
+          namespace,
+          workflowBundle: workflowBundlePath(),
+          shutdownGraceTime: '1s',
+          identity: hosts[index],
+        }),
+      ),
+    );
+    return await runUntil(workers.flat(), work);
   } finally {
-    await connection.close();
+    await Promise.all(connections.map((connection) => connection.close()));
   }
 }
 
@@ -244,7 +203,7 @@ export async function ending(handle: WorkflowHandle): Promise<Status> {
   return statusOf(handle);
 }
 
-/** Waits for a condition; a test's time limit ends a wait in vain. */
-export async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await new Promise((resolve) => setTimeout(resolve, 100));
+/** What is wrong with a migrated production, against the backup that was kept; empty when all is well. */
+export async function problemsOf(migration: Migration): Promise<string[]> {
+  return (await judgeMigrated(migration)).problems;
 }

@@ -1,11 +1,11 @@
 /** Preflight as a test sees it: its findings, and the proof that it changed nothing and left nothing behind. */
-import { execFileSync } from 'node:child_process';
-import path from 'node:path';
 import { preflight } from '../../src/preflight/preflight';
 import type { PreflightResult } from '../../src/preflight/result';
 import { findPlan, readSettings } from '../../src/settings/read';
+import { definitionOf } from '../../lab/database-state';
+import { query, withDatabase } from '../../lab/stage';
 import { testPostgres } from './environment';
-import { withDatabase, type Migration } from './migration';
+import type { Migration } from './migration';
 
 type Role = keyof Migration['urls'];
 
@@ -45,36 +45,24 @@ async function look({ production }: Migration) {
     }
     return counts;
   });
-  return { rows, definition: definitionOf(production.url), ...(await lookAtServer(production.name)) };
+  return { rows, definition: await definitionOf(production.url), ...(await lookAtServer(production.name)) };
 }
 
 async function lookAtServer(name: string) {
-  return withDatabase(testPostgres().url('postgres'), async (client) => {
-    const like = `${name}%`;
-    const databases = await client.query<{ name: string }>(
+  const ask = async (sql: string, value: string) =>
+    (await query<{ name: string }>(testPostgres().url('postgres'), sql, [value])).map((row) => row.name);
+  return {
+    databases: await ask(
       'select datname as name from pg_database where starts_with(datname, $1) order by 1',
-      [name],
-    );
-    const sessions = await client.query<{ name: string }>(
+      name,
+    ),
+    sessions: await ask(
       `select application_name as name from pg_stat_activity where datname like $1 and application_name like 'kirikae%'`,
-      [like],
-    );
-    const settings = await client.query<{ setting: string }>(
-      `select unnest(setconfig) as setting from pg_db_role_setting where setdatabase = (select oid from pg_database where datname = $1)`,
-      [name],
-    );
-    return {
-      databases: databases.rows.map((row) => row.name),
-      sessions: sessions.rows.map((row) => row.name),
-      settings: settings.rows.map((row) => row.setting),
-    };
-  });
-}
-
-function definitionOf(url: string): string {
-  const text = execFileSync(path.join(testPostgres().bin, 'pg_dump'), ['--schema-only', '--dbname', url], {
-    encoding: 'utf8',
-  });
-  // Newer versions put a random word into the dump.
-  return text.replace(/^\\(un)?restrict .*$/gm, '');
+      `${name}%`,
+    ),
+    settings: await ask(
+      `select unnest(setconfig) as name from pg_db_role_setting where setdatabase = (select oid from pg_database where datname = $1)`,
+      name,
+    ),
+  };
 }

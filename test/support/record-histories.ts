@@ -5,12 +5,12 @@ import path from 'node:path';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils';
 import { packageRoot } from '../../tools/provide';
+import { openNamespace } from './namespace';
 import { testPostgres } from './environment';
 import {
   approve,
   ending,
   layOutMigration,
-  openNamespace,
   startRun,
   untilStatus,
   withWorker,

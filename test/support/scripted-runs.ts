@@ -1,11 +1,11 @@
 /** A namespace of its own with a worker that carries out scripted runs, for tests of the command line. */
 import { randomUUID } from 'node:crypto';
 import { heartbeat, Context } from '@temporalio/activity';
-import { Client, Connection } from '@temporalio/client';
-import { msToTs } from '@temporalio/common/lib/time';
-import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import type { Client } from '@temporalio/client';
+import { NativeConnection, Worker } from '@temporalio/worker';
 import { type Heartbeat, TASK_QUEUE, WORKFLOW_TYPE } from '../../src/contract';
 import { testTemporal } from './environment';
+import { openNamespace } from './namespace';
 import type { Script } from './scripted-workflow';
 
 export interface ScriptedRuns {
@@ -22,36 +22,22 @@ export interface ScriptedRuns {
 
 /** The command line's environment for a namespace that exists but that nobody works for. */
 export async function createNamespace(): Promise<{ env: NodeJS.ProcessEnv; namespace: string }> {
-  const { address } = testTemporal();
-  const namespace = `cli-${randomUUID()}`;
-  const connection = await Connection.connect({ address });
-  await connection.workflowService.registerNamespace({
-    namespace,
-    workflowExecutionRetentionPeriod: msToTs('1 day'),
-  });
-  // The server learns of a new namespace with a delay.
-  const client = new Client({ connection, namespace });
-  for (;;) {
-    try {
-      await client.workflow.count();
-      await client.workflowService.describeTaskQueue({ namespace, taskQueue: { name: TASK_QUEUE } });
-      break;
-    } catch {
-      await new Promise((resolve) => setTimeout(resolve, 200));
-    }
-  }
-  await connection.close();
+  const { namespace, close } = await openNamespace('cli');
+  await close();
+  return { env: environmentFor(namespace), namespace };
+}
+
+function environmentFor(namespace: string): NodeJS.ProcessEnv {
   return {
-    namespace,
-    env: { TEMPORAL_ADDRESS: address, TEMPORAL_NAMESPACE: namespace, HOME: '/nonexistent' },
+    TEMPORAL_ADDRESS: testTemporal().address,
+    TEMPORAL_NAMESPACE: namespace,
+    HOME: '/nonexistent',
   };
 }
 
 export async function openScriptedRuns(): Promise<ScriptedRuns> {
-  installQuietRuntime();
-  const { address } = testTemporal();
-  const { env, namespace } = await createNamespace();
-  const native = await NativeConnection.connect({ address });
+  const { client, namespace, close } = await openNamespace('cli');
+  const native = await NativeConnection.connect({ address: testTemporal().address });
   const worker = await Worker.create({
     connection: native,
     namespace,
@@ -65,11 +51,9 @@ export async function openScriptedRuns(): Promise<ScriptedRuns> {
     if (worker.getState() === 'RUNNING') worker.shutdown();
     await running;
   };
-  const connection = await Connection.connect({ address });
-  const client = new Client({ connection, namespace });
   return {
     client,
-    env,
+    env: environmentFor(namespace),
     async start(script) {
       const workflowId = `scripted-${randomUUID()}`;
       await client.workflow.start(WORKFLOW_TYPE, {
@@ -88,7 +72,7 @@ export async function openScriptedRuns(): Promise<ScriptedRuns> {
       }
       await stopWorker();
       await native.close();
-      await connection.close();
+      await close();
     },
   };
 }
@@ -104,12 +88,4 @@ async function copyRows(): Promise<void> {
 function failToConnect(): Promise<void> {
   if (Context.current().info.attempt < 4) throw new Error('connect ECONNREFUSED 127.0.0.1:5432');
   return Context.current().sleep('1m');
-}
-
-let isQuiet = false;
-
-// The failures are part of the scripts; the worker's warnings about them say nothing.
-function installQuietRuntime(): void {
-  if (!isQuiet) Runtime.install({ logger: new DefaultLogger('ERROR') });
-  isQuiet = true;
 }

@@ -18,6 +18,8 @@ export interface Script {
   refuses?: Record<string, string>;
   /** An activity to have in flight: one that heartbeats, or one whose attempts fail. */
   activity?: 'copyRows' | 'failToConnect';
+  /** How long the workflow stays open after an outcome is shown, as one that writes its report; in milliseconds. */
+  lingersMs?: number;
 }
 
 const frameMs = 400;
@@ -52,6 +54,7 @@ export async function offlineMigration(input: MigrationInput): Promise<Status> {
     await sleep(frameMs);
     status = complete(input, next);
   }
+  if (script.lingersMs) await sleep(script.lingersMs);
   const { outcome } = status;
   if (outcome === null) await condition(() => false);
   if (outcome === 'rolled-back' || outcome === 'refused' || outcome === 'needs-operator') {

@@ -1,10 +1,12 @@
 /** A run without databases: the real workflow on the time-skipping server, with activities that only keep a ledger of their calls. */
 import { randomUUID } from 'node:crypto';
+import { Context } from '@temporalio/activity';
 import { ApplicationFailure, type WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
-import { DefaultLogger, Runtime, Worker, makeTelemetryFilterString } from '@temporalio/worker';
+import { Worker } from '@temporalio/worker';
 import type { Activities, PlanOutline } from '../../activities';
-import { WORKFLOW_TYPE, type MigrationInput, type Report } from '../../src/contract';
+import { copyQueueOf, WORKFLOW_TYPE, type MigrationInput, type Report } from '../../src/contract';
+import { runUntil } from './migration';
 import { timeSkippingServerPath, workflowBundlePath } from './environment';
 
 /** What the stubs remember, as production's ledger would, and every call in order. */
@@ -20,11 +22,6 @@ export interface Stubs {
 
 /** The time-skipping server of a suite. */
 export function openTimeSkipping(): Promise<TestWorkflowEnvironment> {
-  // Failures belong to these runs; the worker's warnings about them say nothing.
-  Runtime.install({
-    logger: new DefaultLogger('ERROR'),
-    telemetryOptions: { logging: { filter: makeTelemetryFilterString({ core: 'ERROR' }) } },
-  });
   return TestWorkflowEnvironment.createTimeSkipping({
     server: { executable: { type: 'existing-path', path: timeSkippingServerPath() } },
   });
@@ -63,21 +60,33 @@ export function failure(message: string, type = 'StepFailed'): ApplicationFailur
   return ApplicationFailure.create({ type, message, nonRetryable: type !== 'Outage' });
 }
 
+/** Waits, as an activity, until it is cancelled, and then fails with an error of its own instead of a cancellation. */
+export async function failWhenCancelled(error: Error): Promise<never> {
+  const context = Context.current();
+  while (!context.cancellationSignal.aborted) {
+    context.heartbeat();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw error;
+}
+
 /** Runs the workflow with these stubs while `work` talks to it. */
 export async function withStubbedRun<T>(
-  environment: TestWorkflowEnvironment,
+  environment: Pick<TestWorkflowEnvironment, 'client' | 'nativeConnection'>,
   stubs: Stubs,
   work: (handle: WorkflowHandle) => Promise<T>,
   input: Partial<MigrationInput> = {},
 ): Promise<T> {
   const taskQueue = `stubbed-${randomUUID()}`;
-  const worker = await Worker.create({
-    connection: environment.nativeConnection,
-    taskQueue,
-    workflowBundle: { codePath: workflowBundlePath() },
-    activities: stubActivities(stubs),
-  });
-  return worker.runUntil(async () => {
+  const activities = stubActivities(stubs);
+  const connection = environment.nativeConnection;
+  const common = { connection, activities, maxHeartbeatThrottleInterval: '100ms' } as const;
+  const workflowBundle = { codePath: workflowBundlePath() };
+  const workers = await Promise.all([
+    Worker.create({ ...common, taskQueue, workflowBundle }),
+    Worker.create({ ...common, taskQueue: copyQueueOf(taskQueue) }),
+  ]);
+  return runUntil(workers, async () => {
     const handle = await environment.client.workflow.start(WORKFLOW_TYPE, {
       taskQueue,
       workflowId: `stubbed-${randomUUID()}`,

@@ -1,14 +1,15 @@
 /** A migration that is to fail: run to its end, and judged as "production is what it was before". */
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { WorkflowFailedError, type Client as TemporalClient, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import type { MigrationInput, Status } from '../../src/contract';
-import { leftovers, stateOf, type DatabaseState } from './database-state';
+import { type DatabaseState, leftovers, stateOf } from '../../lab/database-state';
+import { until } from '../../lab/stage';
+import { openNamespace } from './namespace';
 import type { TestDatabase } from './environment';
-import { openNamespace, startRun, statusOf, until, withWorker, type Migration } from './migration';
-import { tumikiFolder } from './tumiki-database';
+import { startRun, statusOf, withWorker, type Migration } from './migration';
 import { makeTumikiTemplate } from './tumiki-template';
 
 export interface Scene {
@@ -124,12 +125,4 @@ export async function refusalOf(handle: WorkflowHandle, name: string, payload: u
     const { cause } = error as { cause?: unknown };
     return cause instanceof Error ? cause.message : String(error);
   }
-}
-
-/** Copies the new schema into the plan's folder and adds one more SQL file. @returns the copy, for `schema.dir` */
-export function schemaWith(migration: Migration, sql: string): string {
-  const dir = path.join(migration.folder, 'after');
-  cpSync(path.join(tumikiFolder, 'schema', 'after'), dir, { recursive: true });
-  writeFileSync(path.join(dir, '999_more.sql'), sql);
-  return dir;
 }

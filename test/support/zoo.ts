@@ -15,11 +15,11 @@ import { withClient } from '../../src/postgres/connect';
 import { databaseOf, otherDatabase } from '../../src/postgres/url';
 import { resetProduction } from '../../src/reset/reset';
 import { beginRestore, finishRestore } from '../../src/restore/copy-back';
+import { withDatabase } from '../../lab/stage';
 import { createDatabase, testPostgres, type TestDatabase } from './environment';
 import { MIGRATE_PHASE, beginMigrate, finishMigrate } from '../../src/migrate/plan';
 import type { Plan } from '../../src/settings/read';
 import { verifyMigration } from '../../src/migrate/verify';
-import { withDatabase } from './migration';
 import { majorVersion } from '../../src/postgres/versions';
 import { indexBackup, sealBackup } from '../../src/backup/seal';
 

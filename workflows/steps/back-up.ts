@@ -17,7 +17,7 @@ export async function backUp(run: Run): Promise<void> {
     await copyRows(run, {
       step: 'backup',
       phase: { name: 'backup', attempt: 1 },
-      groups: plan.groups,
+      plan,
       ref: run.ref(),
     });
     const { manifestHash, dropped, ...sealed } = await database.sealBackup({ run: run.ref() });

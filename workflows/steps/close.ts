@@ -11,6 +11,7 @@ export async function turnOnMaintenance(run: Run): Promise<void> {
       if (type === 'StepFailed') throw new Refused([message]);
       throw error;
     });
+    run.claimed = true;
     await database.notePage({ run: run.ref(), on: true });
     run.pageOnAt = Date.now();
     await hostOf(run.plan.hostQueue).maintenanceOn({ run: run.ref() });

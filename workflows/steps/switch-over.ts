@@ -24,7 +24,7 @@ export async function migrate(run: Run): Promise<void> {
     const rows = await copyRows(run, {
       step: 'migrate',
       phase: { name: 'migrate', attempt: 1 },
-      groups: plan.groups,
+      plan,
       ref: run.ref(),
     });
     run.at('migrate').rowsTotal = rows;
