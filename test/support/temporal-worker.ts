@@ -11,9 +11,15 @@ sdk.Runtime.defaultOptions = {
   },
 };
 
+// They would bury what is said.
+const alwaysTheSame = new Set(
+  'sdkComponent taskToken namespace isLocal workflowType workflowRunId runId taskQueue'.split(' '),
+);
+
 function lineOf({ level, timestampNanos, message, meta }: sdk.LogEntry): string {
-  const time = new Date(Number(timestampNanos / 1_000_000n)).toISOString();
-  return `${time} ${level} ${message} ${JSON.stringify(meta ?? {}, plain)}\n`;
+  const time = new Date(Number(timestampNanos / 1_000_000n)).toISOString().slice(11);
+  const said = Object.entries(meta ?? {}).filter(([name]) => !alwaysTheSame.has(name));
+  return `${time} ${level} ${message} ${JSON.stringify(Object.fromEntries(said), plain)}\n`;
 }
 
 // JSON leaves out what an error says, and knows no bigint.
