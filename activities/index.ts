@@ -5,6 +5,7 @@ import { closeActivities } from './close';
 import { copyRowsActivities } from './copy-rows';
 import { endActivities } from './end';
 import { openActivities } from './open';
+import { peopleActivities } from './people';
 import { planActivities } from './plan';
 import { prepareActivities } from './prepare';
 import { switchOverActivities } from './switch-over';
@@ -46,5 +47,6 @@ export function createActivities(settings: Settings) {
     ...openActivities(settings),
     ...wayBackActivities(settings),
     ...endActivities(settings),
+    ...peopleActivities(settings),
   };
 }
