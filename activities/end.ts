@@ -1,4 +1,3 @@
-import path from 'node:path';
 import { isOwnClone } from '../src/backup/clone';
 import { readBackup, removeBackup } from '../src/backup/manifest';
 import { KirikaeError } from '../src/errors';

@@ -1,6 +1,3 @@
-import net from 'node:net';
-import os from 'node:os';
-import path from 'node:path';
 import { type Watch } from '../lab/soak/proxy';
 import { readBackup } from '../src/backup/manifest';
 import { KirikaeError } from '../src/errors';
