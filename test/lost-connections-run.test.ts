@@ -1,3 +1,4 @@
+/** Runs whose connection is cut once, in migrate, in verify and in the restore: each ends by itself. */
 import { type Watch } from '../lab/soak/proxy';
 import { readBackup } from '../src/backup/manifest';
 import { KirikaeError } from '../src/errors';
