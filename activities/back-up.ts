@@ -65,6 +65,7 @@ export function backUpActivities(settings: Settings) {
     /** Indexes, keys and statistics of the backup, while the approval is awaited. @returns rows of the new tables to come */
     async indexBackup({ run: ref }: { run: RunRef }): Promise<{ newRows: number }> {
       const run = open(ref);
+      await run.sessions(['production'], ({ production }) => ownClaim(production.client, run.identity));
       return run.sessions(['backup', 'shadow'], async ({ backup, shadow }) => {
         await indexBackup(backup, run.work());
         await analyzeBackup(backup, run.schemas, run.work());
