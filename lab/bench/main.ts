@@ -13,6 +13,7 @@ import { findPlan, readSettings } from '../../src/settings/read';
 import { startPostgres, type PostgresServer } from '../../tools/postgres';
 import { packageRoot } from '../../tools/provide';
 import { drawChart } from './chart';
+import { measureHosts } from './hosts';
 import { backUp, cloneUnverified, migrate, resetAndDeploy, restore, type Bench } from './engine';
 import { judge, judgeRuns, median, type Result, type Round } from './judge';
 import { bareClone, dumpAndRestore, pgcopydb, psqlPipes, upserts } from './others';
@@ -26,9 +27,11 @@ async function main(): Promise<void> {
     .option('--users <n>', 'users to make up, about 76 rows each', positive, 40_000)
     .option('--rounds <n>', 'how often everything is measured', positive, 3)
     .option('--no-runs', 'without whole runs of a tenth, all and four times the users')
+    .option('--hosts <n>', 'instead: one run by one host and by so many, each behind a slow link', positive)
     .option('--out <folder>', 'where results.json and results.svg go', path.join(packageRoot, 'lab', 'bench'))
     .parse()
-    .opts<{ users: number; rounds: number; runs: boolean; out: string }>();
+    .opts<{ users: number; rounds: number; runs: boolean; hosts?: number; out: string }>();
+  if (options.hosts !== undefined) return printHosts(options.hosts, options.users);
   const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-bench-'));
   const postgres = await startPostgres({
     settings: { fsync: 'on', shared_buffers: '512MB', max_wal_size: '8GB' },
@@ -56,6 +59,15 @@ async function main(): Promise<void> {
   } finally {
     await postgres.stop();
     rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function printHosts(hosts: number, users: number): Promise<void> {
+  const [one, many] = await measureHosts(hosts, users);
+  for (const run of [one, many]) console.log(JSON.stringify(run, rounded));
+  if (one && many) {
+    const gain = { backup: one.backup / many.backup, migrate: one.migrate / many.migrate };
+    console.log(`${hosts} hosts are as fast as: ${JSON.stringify(gain, rounded)} of one`);
   }
 }
 
