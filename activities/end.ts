@@ -1,3 +1,4 @@
+/** The end of a run: its backup, its shadow and its ledger go. */
 import { isOwnClone } from '../src/backup/clone';
 import { readBackup, removeBackup } from '../src/backup/manifest';
 import { KirikaeError } from '../src/errors';
