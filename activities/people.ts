@@ -52,15 +52,15 @@ export function peopleActivities(settings: Settings) {
       return [
         `Production ${placeOf(run.url('production'))} is left as it is: fence ${claim?.fenceOn ? 'up' : 'down'}, page ${claim?.pageOn ? 'on' : 'off'}${claim?.resetAt ? `, reset at ${claim.resetAt}` : ''}.`,
         // Under the fence a plain session may not even lift it; those that began under it stay read-only until they end.
-        `To lift the fence:\nPGOPTIONS='-c default_transaction_read_only=off' psql "$${variable}" -c 'alter database ${database} ${lift}' -c 'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'`,
+        `To lift the fence: PGOPTIONS='-c default_transaction_read_only=off' psql "$${variable}" -c 'alter database ${database} ${lift}' -c 'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'`,
         maintenance.kind === 'nginx'
-          ? `To take the page down:\nrm ${path.resolve(run.plan.folder, maintenance.flagFile)}`
-          : `To take the page down:\n${maintenance.off.join(' ')}`,
+          ? `To take the page down: rm ${path.resolve(run.plan.folder, maintenance.flagFile)}`
+          : `To take the page down: ${maintenance.off.join(' ')}`,
         ...kept.map(
           ({ home, schema }) =>
             `The old objects of schema ${home} wait in schema ${schema}: docs/if-it-stops.md, "By hand", has the commands that move them home, or remove them.`,
         ),
-        `When production is safe, remove the ledger:\npsql "$${variable}" -c 'drop schema kirikae cascade'`,
+        `When production is safe, remove the ledger: psql "$${variable}" -c 'drop schema kirikae cascade'`,
       ];
     },
   };

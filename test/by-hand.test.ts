@@ -189,7 +189,7 @@ test('the commands that a settled run hands over lift the fence and take the pag
   });
   expect(await readOnlyDefault()).toBe('on');
   const commands = notes.flatMap(
-    (note) => /^(?:To lift|To take|When production).*:\n(.*)$/.exec(note)?.[1] ?? [],
+    (note) => /^(?:To lift|To take|When production).*?: (.*)$/.exec(note)?.[1] ?? [],
   );
   expect(commands).toHaveLength(3);
   for (const command of commands) {

@@ -136,7 +136,7 @@ describe('what is to be typed', () => {
       ...viewOf({
         step: 'smoke',
         waitingFor: 'a person',
-        notes: ['To lift the fence:\npsql "$URL" -c \'…\''],
+        notes: ['To lift the fence: psql "$URL" -c \'…\''],
       }).status,
     },
     [

@@ -47,10 +47,10 @@ function describeChoice({ title, name, payload, command }: Choice): string[] {
   ];
 }
 
-// What follows the first line of a note is a command.
+// A note that says how to do something ends in its command.
 function describeNote(note: string): string[] {
-  const [sentence = '', ...commands] = note.split('\n');
-  return [`- ${prose(sentence)}`, ...(commands.length > 0 ? block('sh', commands.join('\n')) : [])];
+  const [, title, command] = /^((?:To|When) [^:]+:) (.+)$/s.exec(note) ?? [];
+  return title && command ? [`- ${prose(title)}`, ...block('sh', command)] : [`- ${prose(note)}`];
 }
 
 function block(language: string, text: string): string[] {
