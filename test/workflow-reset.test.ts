@@ -132,6 +132,23 @@ test('a run that is reset while a roll back after live was under way opens nothi
   expect(stubs.ledger).toMatchObject({ claimed: true, pageOn: true, fenceOn: true });
 });
 
+test.each([
+  ['roll back', 'rolled-back'],
+  ['cancel', 'migrated'],
+] as const)('a %s that meets the start of the monitoring takes effect', async (what, outcome) => {
+  // The moment between the start of the child workflow being asked for and its start: met about every third time.
+  for (let attempt = 1; attempt <= 6; attempt++) {
+    const stubs = makeStubs({ monitor: { forMs: 3_600_000, everyMs: 3_600_000 } });
+    await withStubbedRun(environment, stubs, async (handle) => {
+      await approve(handle);
+      while ((await statusOf(handle)).step !== 'monitor');
+      if (what === 'cancel') await handle.cancel();
+      else await handle.executeUpdate('rollBack', { args: [{ by: 'bob', acceptLoss: true }] });
+      expect((await endOf(handle)).status.outcome).toBe(outcome);
+    });
+  }
+});
+
 test('an outage that a cancelled step meets is no reason to call the run rolled back', async () => {
   const stubs = makeStubs();
   stubs.replace.beginMigrate = () => failWhenCancelled(failure('terminating connection', 'Outage'));

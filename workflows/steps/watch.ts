@@ -1,5 +1,5 @@
 /** A day of watching, and the end of the backup. */
-import { executeChild, condition, CancellationScope } from '@temporalio/workflow';
+import { CancellationScope, condition, startChild } from '@temporalio/workflow';
 import { database } from '../calls';
 import { record } from '../checks';
 import { monitorChoices, retireChoices } from '../choices';
@@ -22,20 +22,21 @@ export async function monitor(run: Run): Promise<void> {
         `Nothing: monitored until ${new Date(Date.now() + forMs).toISOString()}. The way back: kirikae roll-back ${run.id} --by NAME --accept-loss`,
         monitorChoices(run.id, false),
       );
-      const watched = await watchOrRollBack(run, () =>
-        executeChild(monitorProduction, {
-          workflowId: `${run.id}-monitor-${run.info.runId.slice(0, 8)}-${round}`,
-          args: [
-            {
-              run: run.refBack(),
-              hostQueue: run.plan.hostQueue,
-              checks,
-              everyMs: run.plan.monitor.everyMs,
-              untilMs: Date.now() + forMs,
-            },
-          ],
-        }),
-      );
+      const watch = {
+        run: run.refBack(),
+        hostQueue: run.plan.hostQueue,
+        checks,
+        everyMs: run.plan.monitor.everyMs,
+        untilMs: Date.now() + forMs,
+      };
+      // A child that is cancelled before it has started goes on for ever: neither a cancel nor a vote reaches it until then.
+      const scope = new CancellationScope({
+        cancellable: true,
+        parent: new CancellationScope({ cancellable: false }),
+      });
+      const workflowId = `${run.id}-monitor-${run.info.runId.slice(0, 8)}-${round}`;
+      const child = await scope.run(() => startChild(monitorProduction, { workflowId, args: [watch] }));
+      const watched = await unlessRolledBack(run, scope, () => child.result());
       record(run, {
         step: 'monitor',
         name: `${watched.rounds} rounds of ${checks.length} checks`,
@@ -56,7 +57,7 @@ export async function monitor(run: Run): Promise<void> {
         `Repair it, then kirikae retry ${run.id} --by NAME goes on watching; or kirikae roll-back ${run.id} --by NAME --accept-loss.`,
         monitorChoices(run.id, true),
       );
-      await watchOrRollBack(run, () => condition(() => !run.awaitsRetry));
+      await unlessRolledBack(run, new CancellationScope(), () => condition(() => !run.awaitsRetry));
       run.at('monitor').state = 'running';
     }
   });
@@ -75,24 +76,25 @@ export async function retireBackup(run: Run): Promise<void> {
       `kirikae retire-backup ${run.id} --by NAME deletes it; kirikae cancel ${run.id} ends the run and keeps it.`,
       retireChoices(run.id),
     );
-    await watchOrRollBack(run, () => condition(() => run.retired !== null));
+    await unlessRolledBack(run, new CancellationScope(), () => condition(() => run.retired !== null));
     run.goOn();
     await insist(run, 'Deleting the backup', () => database.dropBackup({ run: run.refBack() }));
   });
 }
 
-// Whatever is waited for, enough votes for a roll back end the waiting.
-async function watchOrRollBack<T>(run: Run, wait: () => Promise<T>): Promise<T> {
-  const scope = new CancellationScope();
+// Whatever is waited for in the scope, enough votes for a roll back end the waiting; so does a cancel.
+async function unlessRolledBack<T>(run: Run, scope: CancellationScope, wait: () => Promise<T>): Promise<T> {
   const granted = () => run.rollBackVotes.size >= run.plan.approval.minimum;
   const waiting = scope.run(wait);
-  const vote = scope.run(() => condition(granted));
+  const voting = new CancellationScope();
+  const vote = voting.run(() => condition(granted));
   try {
     await Promise.race([waiting, vote]);
     if (granted()) throw new RollBackGranted(`Roll back asked for by ${[...run.rollBackVotes].join(', ')}.`);
     return await waiting;
   } finally {
     scope.cancel();
+    voting.cancel();
     await CancellationScope.nonCancellable(() => Promise.allSettled([waiting, vote]));
   }
 }
