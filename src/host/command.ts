@@ -4,8 +4,10 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { KirikaeError } from '../errors';
+import type { Readable } from 'node:stream';
+import { KirikaeError, codeOf, sentence } from '../errors';
 import { baseEnvironment } from '../settings/environment';
+import { closePipes, drain, exitOf, type Child, type Exit } from '../exit';
 
 export interface Command {
   run: readonly string[];
@@ -22,85 +24,118 @@ export interface Command {
 const keptLines = 20;
 
 /**
- * Runs a command to its end.
+ * Runs a command until its process has ended. What it leaves running in its process group is ended then; what it leaves
+ * in a session of its own is left alone, and not waited for when it holds the command's output.
  * @returns its last lines of output
- * @throws KirikaeError StepFailed when it can't be started, exits non-zero or takes longer than its limit (its whole
- * process group is then ended)
+ * @throws KirikaeError StepFailed when it can't be started, exits non-zero or takes longer than its limit; NeedsOperator
+ * when its process id can't be noted (it isn't left running then)
  */
 export async function runCommand(command: Command): Promise<string[]> {
-  endPredecessor(command.key);
   const [program = '', ...args] = command.run;
   const shown = command.run.join(' ');
+  withPidFile(command, 'It was not started', (file) => {
+    endPredecessor(file);
+    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+    writeFileSync(file, '');
+  });
   const child = spawn(program, args, {
     cwd: command.cwd,
     env: baseEnvironment(command.env),
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  if (child.pid !== undefined) remember(command.key, child.pid);
-  const lines: string[] = [];
-  for (const stream of [child.stdout, child.stderr]) {
-    let rest = '';
-    stream.setEncoding('utf8').on('data', (chunk: string) => {
-      const parts = (rest + chunk).split('\n');
-      rest = (parts.pop() ?? '').slice(-4000);
-      for (const line of parts) keep(line);
-    });
-    stream.on('end', () => keep(rest));
-  }
-  const keep = (line: string) => {
-    if (!line.trim()) return;
-    lines.push(line.slice(0, 500));
-    if (lines.length > keptLines) lines.shift();
-    command.onLine?.(line);
-  };
+  const exited = exitOf(child);
+  const output = new LastLines(child, command.onLine);
   try {
-    return await new Promise<string[]>((resolve, reject) => {
-      let ended: Error | undefined;
-      const end = (error: Error) => {
-        ended ??= error;
-        if (child.pid !== undefined) killGroup(child.pid);
-      };
-      const timer = setTimeout(
-        () =>
-          end(
-            new KirikaeError(
-              'StepFailed',
-              `The command "${shown}" was still running after its limit of ${Math.round(command.timeoutMs / 1000)} s and was ended. A time-out is a failure: find out why it hangs, or raise its timeout.`,
-            ),
-          ),
-        command.timeoutMs,
+    const { pid } = child;
+    if (pid !== undefined) {
+      withPidFile(command, 'It was ended as soon as it had started', (file) =>
+        writeFileSync(file, `${pid}\n${startOf(pid)}`),
       );
-      const onAbort = () => end(asError(command.signal?.reason));
-      if (command.signal?.aborted) onAbort();
-      command.signal?.addEventListener('abort', onAbort);
-      const finish = (settle: () => void) => {
-        clearTimeout(timer);
-        command.signal?.removeEventListener('abort', onAbort);
-        settle();
-      };
-      child.on('error', (error: NodeJS.ErrnoException) =>
-        finish(() =>
-          reject(
-            new KirikaeError(
-              'StepFailed',
-              error.code === 'ENOENT'
-                ? `The command "${shown}" can't be started: there is no program ${program} on PATH (or no folder ${command.cwd}). Install it where the worker runs.`
-                : `The command "${shown}" can't be started: ${error.message}`,
-            ),
-          ),
-        ),
-      );
-      child.on('close', (code, signal) =>
-        finish(() => {
-          if (ended) reject(ended);
-          else if (code === 0) resolve(lines);
-          else reject(new KirikaeError('StepFailed', failed(shown, code ?? signal ?? 'a signal', lines)));
-        }),
-      );
-    });
+    }
+    const { code, signal } = await withinLimits(command, child, exited);
+    await drain(child);
+    const lines = output.end();
+    if (code === 0) return lines;
+    throw new KirikaeError('StepFailed', failed(shown, code ?? signal ?? 'a signal', lines));
+  } catch (error) {
+    if (child.pid !== undefined) throw error;
+    throw new KirikaeError(
+      'StepFailed',
+      codeOf(error) === 'ENOENT'
+        ? `The command "${shown}" can't be started: there is no program ${program} on PATH (or no folder ${command.cwd}). Install it where the worker runs.`
+        : `The command "${shown}" can't be started: ${sentence(error)}`,
+      { cause: error },
+    );
   } finally {
-    rmSync(pidFile(command.key), { force: true });
+    killGroup(child);
+    closePipes(child);
+    forget(command.key);
+  }
+}
+
+// Whoever is to end a command ends its process group. It has ended when its own process has: no time limit runs after that.
+async function withinLimits(
+  { run, timeoutMs, signal }: Command,
+  child: Child,
+  exited: Promise<Exit>,
+): Promise<Exit> {
+  let isLate = false;
+  const timer = setTimeout(() => {
+    isLate = true;
+    killGroup(child);
+  }, timeoutMs);
+  const onAbort = () => killGroup(child);
+  if (signal?.aborted) onAbort();
+  signal?.addEventListener('abort', onAbort);
+  let exit: Exit;
+  try {
+    exit = await exited;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', onAbort);
+  }
+  if (signal?.aborted) throw asError(signal.reason);
+  // A command with an exit code ended by itself: a worker that stood still hears of the limit first.
+  if (isLate && exit.code === null) {
+    throw new KirikaeError(
+      'StepFailed',
+      `The command "${run.join(' ')}" was still running after its limit of ${Math.round(timeoutMs / 1000)} s and was ended. A time-out is a failure: find out why it hangs, or raise its timeout.`,
+    );
+  }
+  return exit;
+}
+
+/** The last lines that a child has written. */
+class LastLines {
+  private readonly lines: string[] = [];
+  private readonly unfinished = new Map<Readable, string>();
+
+  constructor(
+    child: Child,
+    private readonly onLine?: (line: string) => void,
+  ) {
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (chunk: string) => {
+        const parts = ((this.unfinished.get(stream) ?? '') + chunk).split('\n');
+        this.unfinished.set(stream, (parts.pop() ?? '').slice(-4000));
+        for (const line of parts) this.keep(line);
+      });
+    }
+  }
+
+  /** What stands on a last line without an end counts too. */
+  end(): string[] {
+    for (const line of this.unfinished.values()) this.keep(line);
+    this.unfinished.clear();
+    return this.lines;
+  }
+
+  private keep(line: string): void {
+    if (!line.trim()) return;
+    this.lines.push(line.slice(0, 500));
+    if (this.lines.length > keptLines) this.lines.shift();
+    this.onLine?.(line);
   }
 }
 
@@ -111,21 +146,36 @@ function failed(shown: string, end: number | string, lines: string[]): string {
 }
 
 // A worker that was killed leaves its command running: the next attempt on the same host ends it first.
-function endPredecessor(key: string): void {
-  const file = pidFile(key);
+function endPredecessor(file: string): void {
   if (!existsSync(file)) return;
   const [pid, started] = readFileSync(file, 'utf8').split('\n');
-  if (pid && started && startOf(Number(pid)) === started) killGroup(Number(pid));
-  rmSync(file, { force: true });
+  if (pid && started && startOf(Number(pid)) === started) killGroup({ pid: Number(pid) });
 }
 
-function remember(key: string, pid: number): void {
-  const file = pidFile(key);
-  mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-  writeFileSync(file, `${pid}\n${startOf(pid)}`);
+// Tried before the command starts, too: a command that nobody could end later must not do a part of its work.
+function withPidFile(command: Command, state: string, write: (file: string) => void): void {
+  const file = pidFile(command.key);
+  try {
+    write(file);
+  } catch (error) {
+    throw new KirikaeError(
+      'NeedsOperator',
+      `The command "${command.run.join(' ')}" can't run, because its process id can't be noted in ${file}: ${sentence(error)}. ${state}. Let the worker's user write there, or start the worker with TMPDIR set to a folder where it can.`,
+      { cause: error },
+    );
+  }
 }
 
-function pidFile(key: string): string {
+function forget(key: string): void {
+  try {
+    rmSync(pidFile(key), { force: true });
+  } catch {
+    // What stays names a process that has ended; how the command ended counts more.
+  }
+}
+
+/** Where the process id of a running command is noted. */
+export function pidFile(key: string): string {
   const user = os.userInfo().username;
   return path.join(
     os.tmpdir(),
@@ -137,7 +187,10 @@ function pidFile(key: string): string {
 // Start time beside the pid: a reused pid is another process.
 function startOf(pid: number): string {
   try {
-    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim();
+    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], {
+      encoding: 'utf8',
+      timeout: 5000,
+    }).trim();
   } catch {
     return startFromProc(pid);
   }
@@ -151,7 +204,8 @@ function startFromProc(pid: number): string {
   }
 }
 
-function killGroup(pid: number): void {
+function killGroup({ pid }: { pid?: number | undefined }): void {
+  if (pid === undefined) return;
   try {
     process.kill(-pid, 'SIGKILL');
   } catch {

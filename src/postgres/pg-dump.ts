@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { KirikaeError, failureTypeOfText } from '../errors';
+import { drain, exitOf } from '../exit';
 import { baseEnvironment } from '../settings/environment';
 import { withoutPassword } from './url';
 
@@ -20,31 +21,43 @@ export async function runPgDump(
     ...schemas.map((schema) => `--schema="${schema.replaceAll('"', '""')}"`),
     `--dbname=${place}`,
   ];
-  const child = spawn(clientTool('pg_dump'), args, {
-    env: baseEnvironment({
-      ...(password === undefined ? {} : { PGPASSWORD: password }),
-      PGCONNECT_TIMEOUT: '10',
-      // Its own words are judged, so they must be in one language.
-      LC_MESSAGES: 'C',
-      PGAPPNAME: 'kirikae pg_dump',
-      PGOPTIONS: '-c statement_timeout=0 -c lock_timeout=0',
-    }),
+  return runClientTool('pg_dump', args, {
+    ...(password === undefined ? {} : { PGPASSWORD: password }),
+    PGCONNECT_TIMEOUT: '10',
+    // Its own words are judged, so they must be in one language.
+    LC_MESSAGES: 'C',
+    PGAPPNAME: 'kirikae pg_dump',
+    PGOPTIONS: '-c statement_timeout=0 -c lock_timeout=0',
+  });
+}
+
+/** The major version of the pg_dump that would run. */
+export async function pgDumpVersion(): Promise<number> {
+  const output = await runClientTool('pg_dump', ['--version'], {});
+  return Number(/(\d+)/.exec(output.replace(/^.*\) /, ''))?.[1]);
+}
+
+async function runClientTool(
+  name: 'pg_dump',
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<string> {
+  const child = spawn(clientTool(name), args, {
+    env: baseEnvironment(env),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const output: Buffer[] = [];
   const errors: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
   child.stderr.on('data', (chunk: Buffer) => errors.push(chunk));
-  const [code, signal] = await new Promise<[number | null, string | null]>((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (...ended) => resolve(ended));
-  });
+  const { code, signal } = await exitOf(child);
+  await drain(child);
   if (code === 0) return Buffer.concat(output).toString('utf8');
   const text = Buffer.concat(errors).toString('utf8').trim();
   const how = code === null ? `it was ended by ${signal ?? 'a signal'}` : `it exited with code ${code}`;
   const message = text.split('\n').slice(-3).join(' ') || how;
   // Of a lost connection the first lines tell; the last ones quote the query that met it.
-  throw new KirikaeError(failureTypeOfText(text), `pg_dump failed: ${message}`);
+  throw new KirikaeError(failureTypeOfText(text), `${name} failed: ${message}`);
 }
 
 const usualFolders = [

@@ -1,5 +1,4 @@
 /** Preflight of the connections: direct, three different databases, of suitable versions and alike. */
-import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { Client } from 'pg';
 import { foreignBackup, readBackup } from '../backup/manifest';
@@ -9,7 +8,7 @@ import { foreignShadow } from '../new-schema/shadow';
 import { connect, disconnect, one, withClient } from '../postgres/connect';
 import { databaseExists } from '../postgres/databases';
 import { placesOf, type DatabaseRole, type Endpoint, type Place } from '../postgres/endpoint';
-import { clientTool } from '../postgres/pg-dump';
+import { pgDumpVersion } from '../postgres/pg-dump';
 import {
   databaseOf,
   dropCommand,
@@ -161,7 +160,7 @@ export async function compareDatabases(
     }
     findings.push(...(await unlike(opened.production.client, client, role)));
   }
-  findings.push(...pgDumpFindings(Math.max(...newest)));
+  findings.push(...(await pgDumpFindings(Math.max(...newest))));
   if (opened.backup) {
     const found = await describeScratch(opened.backup.client);
     if (found.kind === 'foreign') {
@@ -237,10 +236,9 @@ async function unlike(production: Client, other: Client, role: string): Promise<
     );
 }
 
-function pgDumpFindings(serverVersion: number): string[] {
+async function pgDumpFindings(serverVersion: number): Promise<string[]> {
   try {
-    const text = execFileSync(clientTool('pg_dump'), ['--version'], { encoding: 'utf8' });
-    const version = Number(/(\d+)/.exec(text.replace(/^.*\) /, ''))?.[1]);
+    const version = await pgDumpVersion();
     return version >= serverVersion
       ? []
       : [
