@@ -16,7 +16,7 @@ import { copyRowsActivities } from '../activities/copy-rows';
 import { guardActivities } from '../activities/guard';
 import { TASK_QUEUE, copyQueueOf } from '../src/contract';
 import { missingVariables, type Settings } from '../src/settings/read';
-import { redactor } from '../src/settings/secrets';
+import { redactor } from '../src/host/secrets';
 
 export interface WorkerOptions {
   settings: Settings;

@@ -11,6 +11,7 @@ import { databaseExists } from '../postgres/databases';
 import { placesOf, type DatabaseRole, type Endpoint, type Place } from '../postgres/endpoint';
 import { clientTool } from '../postgres/pg-dump';
 import {
+  clientConfig,
   databaseOf,
   dropCommand,
   otherDatabase,
@@ -113,7 +114,7 @@ async function findPooler(client: Client, url: string): Promise<string | null> {
   const announced = (client as unknown as { processID: number | null }).processID;
   const { pid } = await one<{ pid: number }>(client, 'select pg_backend_pid() as pid');
   if (announced !== null && announced !== pid) return 'is reached through a connection pooler, not directly.';
-  const probe = new Client({ connectionString: throughTheFence(url), connectionTimeoutMillis: 10_000 });
+  const probe = new Client({ ...clientConfig(throughTheFence(url)), connectionTimeoutMillis: 10_000 });
   probe.on('error', () => undefined);
   try {
     await probe.connect();
