@@ -100,7 +100,16 @@ async function openOne(place: Place, role: DatabaseRole, findings: string[]): Pr
     );
     return null;
   }
-  const pooler = await findPooler(client, url);
+  let pooler: string | null;
+  try {
+    pooler = await findPooler(client, url);
+  } catch (error) {
+    findings.push(
+      `The ${role} database ${placeOf(url)} can't be used: ${sentence(error)}. Raise that limit.`,
+    );
+    await disconnect(client);
+    return null;
+  }
   if (pooler === null) return { ...place, client };
   findings.push(
     `The ${role} database ${placeOf(url)} ${pooler} Name the server's own address: session settings, locks and COPY need one session for a connection.`,
@@ -126,6 +135,8 @@ async function findPooler(client: Client, url: string): Promise<string | null> {
       ? null
       : 'does not receive the options= of a URL, which commands need to write under the fence.';
   } catch (error) {
+    // No session left: that is no matter of options.
+    if (codeOf(error) === '53300') throw error;
     return `refuses the options= of a URL (${sentence(error)}), which commands need to write under the fence.`;
   } finally {
     await disconnect(probe);
