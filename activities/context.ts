@@ -1,6 +1,5 @@
 /** What an activity works with: its run's identity, the plan, sessions, how many lanes. */
 import { createHash } from 'node:crypto';
-import os from 'node:os';
 import { Context } from '@temporalio/activity';
 import { KirikaeError, UsageError } from '../src/errors';
 import type { RunIdentity } from '../src/ledger/claim';
@@ -13,6 +12,7 @@ import {
   type Place,
   type Work,
 } from '../src/postgres/endpoint';
+import { lanesOfHost } from '../src/postgres/lanes';
 import { mustEndSessions } from '../src/postgres/sessions';
 import { databaseOf, otherDatabase } from '../src/postgres/url';
 import { findPlan, missingVariables, type Plan, type Settings } from '../src/settings/read';
@@ -86,7 +86,7 @@ export class ActivityRun {
 
   /** How this activity works. @param onProgress called with rows and bytes as they come */
   work(onProgress?: Work['onProgress']): Work {
-    return { label: this.label, lanes: lanes(), signal: cancellation(), onProgress };
+    return { label: this.label, lanes: lanesOfHost(), signal: cancellation(), onProgress };
   }
 
   /** Marks this activity's sessions in pg_stat_activity: workflow, then activity; the same for every attempt. */
@@ -140,11 +140,6 @@ export class ActivityRun {
 /** Aborts when this activity is cancelled or has lost its place to another attempt. */
 export function cancellation(): AbortSignal {
   return Context.current().cancellationSignal;
-}
-
-/** One connection more than cores copies fastest; never more than eight. */
-export function lanes(): number {
-  return Math.min(8, os.availableParallelism() + 1);
 }
 
 function short(text: string): string {

@@ -5,7 +5,7 @@ import type { Report } from '../src/contract';
 import { notifyStakeholders } from '../src/host/notify';
 import { readClaim } from '../src/ledger/claim';
 import { identifier } from '../src/postgres/sql';
-import { placeOf } from '../src/postgres/url';
+import { databaseOf, placeOf, shellWord } from '../src/postgres/url';
 import { renderReport } from '../src/report/html';
 import { keptSchemas } from '../src/reset/set-aside';
 import type { Settings } from '../src/settings/read';
@@ -42,7 +42,7 @@ export function peopleActivities(settings: Settings) {
         }),
       );
       const { maintenance, databases } = run.plan;
-      const database = identifier(decodeURIComponent(new URL(run.url('production')).pathname.slice(1)));
+      const database = identifier(databaseOf(run.url('production')));
       const variable = databases.production.urlEnv;
       const lift =
         claim?.fenceBefore != null
@@ -52,10 +52,10 @@ export function peopleActivities(settings: Settings) {
       return [
         `Production ${placeOf(run.url('production'))} is left as it is: fence ${claim?.fenceOn ? 'up' : 'down'}, page ${claim?.pageOn ? 'on' : 'off'}${claim?.resetAt ? `, reset at ${claim.resetAt}` : ''}.`,
         // Under the fence a plain session may not even lift it; those that began under it stay read-only until they end.
-        `To lift the fence: PGOPTIONS='-c default_transaction_read_only=off' psql "$${variable}" -c 'alter database ${database} ${lift}' -c 'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'`,
+        `To lift the fence: PGOPTIONS='-c default_transaction_read_only=off' psql "$${variable}" -c ${shellWord(`alter database ${database} ${lift}`)} -c 'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'`,
         maintenance.kind === 'nginx'
-          ? `To take the page down: rm ${path.resolve(run.plan.folder, maintenance.flagFile)}`
-          : `To take the page down: ${maintenance.off.join(' ')}`,
+          ? `To take the page down: rm ${shellWord(path.resolve(run.plan.folder, maintenance.flagFile))}`
+          : `To take the page down: ${maintenance.off.map(shellWord).join(' ')}`,
         ...kept.map(
           ({ home, schema }) =>
             `The old objects of schema ${home} wait in schema ${schema}: docs/if-it-stops.md, "By hand", has the commands that move them home, or remove them.`,

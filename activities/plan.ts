@@ -1,10 +1,10 @@
 /** What a workflow may know of a plan: names, counts and times, no secret. */
 import { Context } from '@temporalio/activity';
 import { UsageError } from '../src/errors';
+import { lanesOfHost } from '../src/postgres/lanes';
 import { databaseOf } from '../src/postgres/url';
 import { findPlan, missingVariables, rollbackChecks, type Plan, type Settings } from '../src/settings/read';
 import { milliseconds } from '../src/settings/schema';
-import { lanes } from './context';
 
 export interface PlanOutline {
   name: string;
@@ -42,7 +42,7 @@ function outline(plan: Plan): PlanOutline {
     name: plan.name,
     hash: plan.hash,
     hostQueue: plan.hostQueue ?? null,
-    lanes: lanes(),
+    lanes: lanesOfHost(),
     checklist: plan.checklist,
     approval: {
       minimum: plan.approval.minimum,

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { WorkflowExecutionAlreadyStartedError, WorkflowNotFoundError } from '@temporalio/client';
 import { type MigrationInput, QUERIES, TASK_QUEUE, WORKFLOW_TYPE } from '../src/contract';
 import { UsageError } from '../src/errors';
+import { placeOf, urlProblem } from '../src/postgres/url';
 import { type Plan, findPlan, readSettings, settingsFile } from '../src/settings/read';
 import { type Temporal, askServer, requireWorker, withTemporal } from './connection';
 import { CommandFailed, Unanswered } from './failures';
@@ -46,10 +47,8 @@ export async function startRun(io: Io, planName: string, options: StartOptions):
 
 /** A name for a production database that is the same for every plan that uses it, and tells no secret; null if the URL is missing or no URL. */
 export function hashOfProduction(url: string | undefined): string | null {
-  if (!url || !URL.canParse(url)) return null;
-  const { hostname, port, pathname } = new URL(url);
-  const place = `${hostname.toLowerCase()}:${port || '5432'}${pathname}`;
-  return createHash('sha256').update(place).digest('hex');
+  if (!url || urlProblem(url)) return null;
+  return createHash('sha256').update(placeOf(url)).digest('hex');
 }
 
 /** @throws UsageError naming a run that migrates the same production and has not ended */

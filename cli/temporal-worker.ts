@@ -11,12 +11,12 @@ import {
 } from '@temporalio/worker';
 import pino from 'pino';
 import { createActivities } from '../activities';
-import { lanes as lanesOfHost } from '../activities/context';
 import { copyRowsActivities } from '../activities/copy-rows';
 import { guardActivities } from '../activities/guard';
 import { TASK_QUEUE, copyQueueOf } from '../src/contract';
 import { missingVariables, type Settings } from '../src/settings/read';
-import { redactor } from '../src/settings/secrets';
+import { redactor } from '../src/host/secrets';
+import { lanesOfHost } from '../src/postgres/lanes';
 
 export interface WorkerOptions {
   settings: Settings;

@@ -17,6 +17,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { Client, type ClientBase } from 'pg';
 import { stringify } from 'yaml';
 import { generateTumiki } from '../examples/tumiki/generate';
+import { clientConfig } from '../src/postgres/url';
 import { sqlFiles } from '../src/settings/read';
 import { endChild, hasEnded } from '../tools/child';
 import { packageRoot } from '../tools/provide';
@@ -62,7 +63,7 @@ export async function until(
 
 /** Runs `work` on a plain session, as another program would. */
 export async function withDatabase<T>(url: string, work: (client: Client) => Promise<T>): Promise<T> {
-  const client = new Client({ connectionString: url });
+  const client = new Client(clientConfig(url));
   client.on('error', () => undefined);
   await client.connect();
   try {

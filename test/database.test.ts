@@ -1,7 +1,11 @@
-/** Databases as a whole: one made like another. */
-import { createDatabase, dropDatabase } from '../src/postgres/databases';
-import { withClient } from '../src/postgres/connect';
-import { otherDatabase } from '../src/postgres/url';
+/** Databases as a whole: one made like another, and names with signs that a URL writes otherwise. */
+import { execFileSync } from 'node:child_process';
+import path from 'node:path';
+import { createDatabase, databaseExists, dropDatabase } from '../src/postgres/databases';
+import { one, withClient } from '../src/postgres/connect';
+import { dumpSchema } from '../src/postgres/dump';
+import { identifier } from '../src/postgres/sql';
+import { databaseOf, dropCommand, otherDatabase, throughTheFence } from '../src/postgres/url';
 import { withDatabase } from '../lab/stage';
 import { testPostgres } from './support/environment';
 
@@ -33,6 +37,57 @@ test('a database made like one with a locale of ICU has that too, where the serv
     );
   });
   await expectAlike();
+});
+
+const signs = ['# $ & + , / : ; = ? @', `%2B 100% %zz`, `it's "quoted" \\ and`, '切り替え [é]', '-x'];
+
+test.each(signs)('a database whose name has %p in it is made, opened, dumped and dropped', async (sign) => {
+  const name = `${sign} ${process.pid}`;
+  const url = otherDatabase(server, name);
+  const { bin } = testPostgres();
+  expect(databaseOf(url)).toBe(name);
+  expect(databaseOf(otherDatabase(otherDatabase(url, 'postgres'), name))).toBe(name);
+  try {
+    await withClient(server, 'test', (client) => createDatabase(url, client, 'test'));
+    expect(await databaseExists(url, 'test')).toBe(true);
+    await withClient(url, 'test', async (client) => {
+      expect(await one(client, 'select current_database() as name')).toEqual({ name });
+      await client.query('create table public.only_here ()');
+    });
+    const { pre } = await dumpSchema(url, ['public'], { owners: true });
+    expect(pre.map((entry) => entry.name)).toContain('only_here');
+    const psql = [
+      throughTheFence(url),
+      '-Atc',
+      'select current_database(), current_setting($$transaction_read_only$$)',
+    ];
+    expect(execFileSync(path.join(bin, 'psql'), psql).toString().trim()).toBe(`${name}|off`);
+    const shell = { env: { PATH: `${bin}:${process.env.PATH}`, PGPASSWORD: testPostgres().password } };
+    execFileSync('sh', ['-c', dropCommand(url)], shell);
+    expect(await databaseExists(url, 'test')).toBe(false);
+  } finally {
+    await dropDatabase(url, 'test');
+  }
+});
+
+test('a user whose name and password have such signs opens sessions and dumps', async () => {
+  const user = `us:er@+ /?#%2B é ${process.pid}`;
+  const password = `p@ss:w/o?r#d+&=%41 '"`;
+  const url = server.replace(
+    /\/\/.*@/,
+    () => `//${encodeURIComponent(user)}:${encodeURIComponent(password)}@`,
+  );
+  await withDatabase(server, (client) =>
+    client.query(`create role ${identifier(user)} login password '${password.replaceAll("'", "''")}'`),
+  );
+  try {
+    await withClient(url, 'test', async (client) => {
+      expect(await one(client, 'select current_user as user')).toEqual({ user });
+    });
+    await dumpSchema(url, ['public'], { owners: true });
+  } finally {
+    await withDatabase(server, (client) => client.query(`drop role ${identifier(user)}`));
+  }
 });
 
 async function expectAlike(): Promise<void> {

@@ -1,8 +1,14 @@
 /** Preflight on what the URLs lead to: three different databases, reached directly, with the rights that a run needs. */
+import { execFileSync } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { freePort } from '../tools/ports';
 import { startPostgres, type PostgresServer } from '../tools/postgres';
 import { withDatabase } from '../lab/stage';
+import { one, withClient } from '../src/postgres/connect';
+import { dumpSchema } from '../src/postgres/dump';
+import { throughTheFence } from '../src/postgres/url';
+import { sessionsNeeded } from '../src/preflight/sessions';
 import { onServer, testPostgres, type TestDatabase } from './support/environment';
 import { layOutMigration, type Migration, type PlanChange } from './support/migration';
 import { openPooler, type PoolerKind } from './support/pooler';
@@ -166,6 +172,53 @@ describe('servers and rights', () => {
     expect(await refusalOf(migration)).toContain(
       `_${role} does not exist. Create it, or set databases.${role}.create: true.`,
     );
+  });
+
+  test('says that a limit leaves too few sessions, with the statement that raises it', async () => {
+    const role = `few_${migration.production.name}`;
+    const { name } = migration.production;
+    const needed = sessionsNeeded(['production', 'backup']);
+    const ofProduction = sessionsNeeded(['production']);
+    await onServer(`create role "${role}" login createdb password 'few' connection limit ${needed - 1}`);
+    try {
+      await onServer(`alter database "${name}" owner to "${role}"`);
+      await onServer(`alter database "${name}" connection limit ${ofProduction - 1}`);
+      for (const which of ['production', 'backup', 'shadow'] as const) {
+        const url = new URL(migration.urls[which]);
+        [url.username, url.password] = [role, 'few'];
+        pointTo(migration, which, url.toString());
+      }
+      const findings = await refusalOf(migration);
+      expect(findings).toContain(
+        `User ${role} of production, backup, shadow may have ${needed - 1} sessions, 0 of them are in use, and a run needs ${needed}: it would wait for ever. End some, or raise its limit: alter role "${role}" connection limit ${needed}`,
+      );
+      expect(findings).toContain(
+        `The production database may have ${ofProduction - 1} sessions, 0 of them are in use, and a run needs ${ofProduction}: it would wait for ever. End some, or raise its limit: alter database "${name}" connection limit ${ofProduction}`,
+      );
+      await onServer(`alter role "${role}" connection limit ${needed}`);
+      await onServer(`alter database "${name}" connection limit ${ofProduction}`);
+      expect(await refusalOf(migration)).not.toContain('and a run needs');
+      await onServer(`alter role "${role}" connection limit 1`);
+      expect(await refusalOf(migration)).toMatch(
+        /The production database .* can't be used: too many connections for role .* Raise that limit\./,
+      );
+    } finally {
+      await onServer(`alter database "${name}" owner to postgres`);
+      await onServer(`drop role "${role}"`);
+    }
+  });
+
+  test('takes a URL that asks for a kind of session, as commands do under the fence', async () => {
+    const url = `${migration.urls.production}?target_session_attrs=read-write&application_name=mine`;
+    await onServer(`alter database "${migration.production.name}" set default_transaction_read_only = on`);
+    const { pre } = await dumpSchema(url, ['public'], { owners: true });
+    expect(pre.map((entry) => entry.name)).toContain('User');
+    await withClient(url, 'test', async (client) => {
+      expect(await one(client, 'show application_name')).toEqual({ application_name: 'kirikae test' });
+    });
+    const psql = path.join(testPostgres().bin, 'psql');
+    const command = [throughTheFence(url), '-Atc', 'show transaction_read_only'];
+    expect(execFileSync(psql, command).toString()).toBe('off\n');
   });
 
   test('names every right that the user lacks', async () => {

@@ -63,6 +63,24 @@ test('brings the old rows back when enough persons accept the loss, and keeps th
   );
 });
 
+test('brings the old rows back to a database with signs in its name that a URL writes otherwise', async () => {
+  const monitor = { for: '10m', every: '1s' };
+  migration = await layOutMigration(
+    scene.template,
+    (plan) => Object.assign(plan, { monitor }),
+    `shop+eu & co:'é/50%`,
+  );
+  const before = await stateOf(migration.production.url);
+  const ending = await runToEnd(scene, migration, async (handle) => {
+    await approve(handle);
+    await monitored(handle);
+    expect(await refusalOf(handle, 'rollBack', { by: 'bob', acceptLoss: true })).toBe('accepted');
+  });
+  expect(ending).toMatchObject({ closed: 'FAILED', status: { outcome: 'rolled-back', parked: false } });
+  await expectAsBefore(migration, before);
+  expect(await hasDatabase(`${migration.production.name}_abandoned`)).toBe(true);
+});
+
 test('waits for a person when a check fails while monitoring, restores nothing, and goes on after retry', async () => {
   migration = await layOutMigration(scene.template, (plan) => {
     plan.monitor = { for: '8s', every: '1s' };

@@ -1,6 +1,6 @@
 /** Our engine's phases as the activities run them, without Temporal between: each returns its seconds. */
 import type { Client } from 'pg';
-import { lanes } from '../../activities/context';
+import { lanesOfHost } from '../../src/postgres/lanes';
 import { beginBackup } from '../../src/backup/build';
 import { sealedManifest } from '../../src/backup/manifest';
 import { adoptClone, cloneDatabase } from '../../src/backup/clone';
@@ -32,7 +32,7 @@ export interface Bench {
 }
 
 const signal = new AbortController().signal;
-const work: Work = { label: 'bench', lanes: lanes(), signal };
+const work: Work = { label: 'bench', lanes: lanesOfHost(), signal };
 const identity: RunIdentity = {
   namespace: 'bench',
   workflowId: 'bench',

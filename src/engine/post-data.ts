@@ -1,5 +1,6 @@
 /** Indexes, keys, triggers and the like after the rows: several at once, each with its checkpoint. */
 import type { Client } from 'pg';
+import { codeOf } from '../errors';
 import { noteStage } from '../ledger/checkpoints';
 import { all, inTransaction } from '../postgres/connect';
 import { applyDdl } from '../postgres/ddl';
@@ -44,9 +45,15 @@ const buildsOn =
 const foreignKey =
   /^ALTER TABLE ONLY ("(?:[^"]|"")*"\."(?:[^"]|"")*")\s+ADD CONSTRAINT ("(?:[^"]|"")*") FOREIGN KEY (?!.* NOT VALID;$).*;$/s;
 
+// What pg_dump writes behind an index or a key: CLUSTER ON, REPLICA IDENTITY, statistics of its expressions. It locks the table
+// against the building of other indexes, so that two of them would wait for each other.
+const settingsOfIndex =
+  /(?:\s*^ALTER (?:TABLE(?: ONLY)? (?:"(?:[^"]|"")*"\.?)+ (?:CLUSTER ON|REPLICA IDENTITY USING INDEX) "(?:[^"]|"")*"|INDEX (?:"(?:[^"]|"")*"\.?)+ ALTER COLUMN \d+ SET STATISTICS \d+);)+$(?![^])/m;
+const deadlocksBorne = 5;
+
 /**
  * Applies a dump's post-data section: keys of tables, then indexes, then foreign keys (added unchecked, then validated side
- * by side), then everything else in the dump's order together with `finish`. What has a checkpoint is not done again.
+ * by side), then everything else in the dump's order, and what marks an index, together with `finish`. What has a checkpoint is not done again.
  * @throws KirikaeError naming what can't be applied
  */
 export async function applyPostData(post: PostData): Promise<void> {
@@ -76,14 +83,19 @@ async function planSteps(post: PostData): Promise<{ prelude: string; steps: Step
   const { prelude, entries } = parseDump(post.sql);
   const sizes = await tableSizes(post.target.client);
   const checks = new Map<string, Step>();
+  const marks: Step[] = [];
   const steps = entries.map((entry): Step => {
     const name = `post ${entry.type} ${entry.schema}.${entry.name}`;
     // An index of a materialized view that is itself made after the rows waits for it.
     const [, builtOn = ''] = buildsOn.exec(entry.sql) ?? [];
     const bytes = sizes.get(builtOn);
     const base = { name, sql: entry.sql, table: builtOn, bytes: bytes ?? 0 };
-    if (bytes !== undefined && entry.type === 'CONSTRAINT') return { ...base, kind: 'key' };
-    if (bytes !== undefined && entry.type === 'INDEX') return { ...base, kind: 'index' };
+    if (bytes !== undefined && /^(CONSTRAINT|INDEX)$/.test(entry.type)) {
+      const [settings] = settingsOfIndex.exec(entry.sql) ?? [];
+      if (settings) marks.push({ ...base, kind: 'rest', name: `${name} settings`, sql: settings });
+      const sql = entry.sql.slice(0, entry.sql.length - (settings ?? '').length);
+      return { ...base, sql, kind: entry.type === 'INDEX' ? 'index' : 'key' };
+    }
     const [, table, constraint] = (entry.type === 'FK CONSTRAINT' && foreignKey.exec(entry.sql)) || [];
     if (!table || !constraint) return { ...base, kind: 'rest' };
     // Validating locks the table against validating another of its keys: they go one after the other.
@@ -93,6 +105,7 @@ async function planSteps(post: PostData): Promise<{ prelude: string; steps: Step
     checks.set(table, check);
     return { ...base, kind: 'unchecked key', sql: `${entry.sql.slice(0, -1)} NOT VALID;` };
   });
+  steps.unshift(...marks);
   steps.push(...checks.values());
   const inOrder = steps.filter(({ kind }) => kind === 'rest' || kind === 'unchecked key');
   const largestFirst = steps.filter((step) => !inOrder.includes(step)).sort((a, b) => b.bytes - a.bytes);
@@ -140,12 +153,25 @@ async function applySteps(post: PostData, prelude: string, steps: readonly Step[
     steps,
     { url: target.url, label: `${label} keys`, lanes, signal, after, prepare: prepareBuilding },
     (client, step) =>
-      inTransaction(client, async () => {
-        await applyDdl(client, `${prelude}\n${step.sql}`, post.what);
-        await post.mayWrite?.(client);
-        await note(post, client, step);
-      }),
+      despiteDeadlocks(() =>
+        inTransaction(client, async () => {
+          await applyDdl(client, `${prelude}\n${step.sql}`, post.what);
+          await post.mayWrite?.(client);
+          await note(post, client, step);
+        }),
+      ),
   );
+}
+
+// The other one of the two has gone on meanwhile.
+async function despiteDeadlocks(apply: () => Promise<void>): Promise<void> {
+  for (let borne = 0; ; borne++) {
+    try {
+      return await apply();
+    } catch (error) {
+      if (codeOf(error) !== '40P01' || borne === deadlocksBorne) throw error;
+    }
+  }
 }
 
 // The cores are busy with the other sessions' indexes.

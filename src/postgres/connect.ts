@@ -1,6 +1,7 @@
 /** Connections to PostgreSQL with the session settings that copying and comparing rely on. */
 import { Client } from 'pg';
 import { KirikaeError } from '../errors';
+import { clientConfig } from './url';
 
 /** Sessions of a run carry this prefix in application_name, so that a fence and a successor can tell them apart. */
 export const APPLICATION = 'kirikae';
@@ -30,12 +31,12 @@ const sessionSettings: Record<string, string> = {
 
 /**
  * Opens one session.
- * @param url connection string; @param label what the session is for, shown in pg_stat_activity
+ * @param url connection URL; @param label what the session is for, shown in pg_stat_activity
  * @throws the driver's error; an outage is recognised by `failureType`
  */
 export async function connect(url: string, label: string): Promise<Client> {
   const client = new Client({
-    connectionString: url,
+    ...clientConfig(url),
     application_name: `${APPLICATION} ${label}`.slice(0, 63),
     connectionTimeoutMillis: 10_000,
     keepAlive: true,

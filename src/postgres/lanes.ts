@@ -1,5 +1,6 @@
 /** Items worked off on several lanes at once, each with a session of its own that an abort cuts. */
 import { EventEmitter, once } from 'node:events';
+import os from 'node:os';
 import type { Client } from 'pg';
 import { connect, destroy, disconnect } from './connect';
 import type { Work } from './endpoint';
@@ -7,6 +8,11 @@ import type { Work } from './endpoint';
 export interface Lanes<T> extends Pick<Work, 'lanes' | 'signal'> {
   /** What must be done before an item is taken; it counts where it is among the items. */
   after?: (item: T) => T | undefined;
+}
+
+/** One connection more than cores copies fastest; never more than eight. */
+export function lanesOfHost(): number {
+  return Math.min(8, os.availableParallelism() + 1);
 }
 
 /** A lane's share: calls `work` for one item after the other until none is left for this lane. */

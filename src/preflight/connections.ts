@@ -10,6 +10,7 @@ import { databaseExists } from '../postgres/databases';
 import { placesOf, type DatabaseRole, type Endpoint, type Place } from '../postgres/endpoint';
 import { pgDumpVersion } from '../postgres/pg-dump';
 import {
+  clientConfig,
   databaseOf,
   dropCommand,
   otherDatabase,
@@ -98,7 +99,16 @@ async function openOne(place: Place, role: DatabaseRole, findings: string[]): Pr
     );
     return null;
   }
-  const pooler = await findPooler(client, url);
+  let pooler: string | null;
+  try {
+    pooler = await findPooler(client, url);
+  } catch (error) {
+    findings.push(
+      `The ${role} database ${placeOf(url)} can't be used: ${sentence(error)}. Raise that limit.`,
+    );
+    await disconnect(client);
+    return null;
+  }
   if (pooler === null) return { ...place, client };
   findings.push(
     `The ${role} database ${placeOf(url)} ${pooler} Name the server's own address: session settings, locks and COPY need one session for a connection.`,
@@ -112,7 +122,7 @@ async function findPooler(client: Client, url: string): Promise<string | null> {
   const announced = (client as unknown as { processID: number | null }).processID;
   const { pid } = await one<{ pid: number }>(client, 'select pg_backend_pid() as pid');
   if (announced !== null && announced !== pid) return 'is reached through a connection pooler, not directly.';
-  const probe = new Client({ connectionString: throughTheFence(url), connectionTimeoutMillis: 10_000 });
+  const probe = new Client({ ...clientConfig(throughTheFence(url)), connectionTimeoutMillis: 10_000 });
   probe.on('error', () => undefined);
   try {
     await probe.connect();
@@ -124,6 +134,8 @@ async function findPooler(client: Client, url: string): Promise<string | null> {
       ? null
       : 'does not receive the options= of a URL, which commands need to write under the fence.';
   } catch (error) {
+    // No session left: that is no matter of options.
+    if (codeOf(error) === '53300') throw error;
     return `refuses the options= of a URL (${sentence(error)}), which commands need to write under the fence.`;
   } finally {
     await disconnect(probe);

@@ -23,6 +23,7 @@ import { findUnmovable } from './keep';
 import { findOversizedRows } from './oversized';
 import { findLockShortage, findMissingPrivileges } from './privileges';
 import type { PreflightResult } from './result';
+import { findSessionShortage } from './sessions';
 
 /** What the database part of preflight leaves for the parts that follow. */
 export interface DatabaseFindings {
@@ -77,6 +78,7 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
       ...(await findSubscriptions(production)),
       ...(await findMissingPrivileges(production, schemas)),
       ...(await findLockShortage(production, schemas)),
+      ...(await findSessionShortage(opened, places)),
     );
     const clones = plan.databases.backup.method === 'clone';
     if (clones) result.findings.push(...(await findCloneObstacles(opened, places.backup.url)));

@@ -9,6 +9,7 @@ import { createWorkers } from '../../cli/temporal-worker';
 import { judgeMigrated } from '../../lab/database-state';
 import { healthCheck, planUrls, startPage, tumikiPlan, until, writeSettings } from '../../lab/stage';
 import { TASK_QUEUE, type MigrationInput, type Status } from '../../src/contract';
+import { identifier } from '../../src/postgres/sql';
 import { readSettings } from '../../src/settings/read';
 import {
   createDatabase,
@@ -40,9 +41,10 @@ export type PlanChange = (plan: Record<string, unknown>) => void;
 export async function layOutMigration(
   template: string,
   change: PlanChange = () => undefined,
+  prefix = 'prod',
 ): Promise<Migration> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-plan-'));
-  const production = await createDatabase('prod', template);
+  const production = await createDatabase(prefix, template);
   const { urls } = planUrls(testPostgres().url, production.name);
   const flagFile = path.join(folder, 'run', 'maintenance.on');
   mkdirSync(path.dirname(flagFile));
@@ -53,7 +55,7 @@ export async function layOutMigration(
     '-e',
     `require('fs').appendFileSync(${JSON.stringify(logFile)}, ${JSON.stringify(`${text}\n`)})`,
   ];
-  const suffix = production.name.toUpperCase();
+  const suffix = production.name.toUpperCase().replace(/\W/g, '_');
   const names = { production: `URL_${suffix}`, backup: `BACKUP_${suffix}`, shadow: `SHADOW_${suffix}` };
   const plan: Record<string, unknown> = {
     ...tumikiPlan({
@@ -92,7 +94,7 @@ export async function layOutMigration(
       await page.stop();
       await production.drop();
       for (const suffixName of ['_backup', '_shadow', '_abandoned']) {
-        await onServer(`drop database if exists "${production.name}${suffixName}" with (force)`);
+        await onServer(`drop database if exists ${identifier(production.name + suffixName)} with (force)`);
       }
       rmSync(folder, { recursive: true, force: true });
     },

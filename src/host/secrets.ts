@@ -1,5 +1,6 @@
 /** Takes secrets out of texts before they reach a history, a log, the status or the report. */
-import { variablesOf, type Settings } from './read';
+import { passwordsOf } from '../postgres/url';
+import { variablesOf, type Settings } from '../settings/read';
 
 /** Replaces the values of every variable the plans name, passwords inside URLs, and anything that looks like a connection URL. */
 export function redactor(settings: Settings, env: NodeJS.ProcessEnv = process.env): (text: string) => string {
@@ -17,19 +18,11 @@ export function redactor(settings: Settings, env: NodeJS.ProcessEnv = process.en
       .replace(/\bpostgres(ql)?:\/\/[^\s'"]+/g, '***');
 }
 
-/** Every form of the URL's secrets that could turn up in a text. */
-function secretsOf(url: string): string[] {
+/** The value, and every form of a URL's password that could turn up in a text. */
+function secretsOf(value: string): string[] {
   try {
-    const parsed = new URL(url);
-    const password = parsed.password;
-    const found = [
-      url,
-      password,
-      password && decodeURIComponent(password),
-      parsed.searchParams.get('password') ?? '',
-    ];
-    return found.filter((text) => text.length > 0);
+    return [value, ...passwordsOf(value)];
   } catch {
-    return [url];
+    return [value];
   }
 }
