@@ -118,6 +118,12 @@ test.each([...nonsense.slice(0, 4), nonsense[8]!])(
         },
       });
       expect(await statusOf(handle)).toMatchObject({ outcome: 'refused', plan: '' });
+      const watching = await server.client.workflow.start('monitorProduction', {
+        taskQueue,
+        workflowId: `undecodable-${randomUUID()}`,
+        args,
+      });
+      await expect(watching.result()).rejects.toMatchObject({ cause: { type: 'refused' } });
       await running.terminate();
     });
   },
