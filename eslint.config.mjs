@@ -5,7 +5,7 @@ import tseslint from 'typescript-eslint';
 
 /** From the ground up: a folder or file imports from its own floor's folder and from lower floors only. */
 const floors = [
-  ['src/errors.ts', 'src/contract.ts', 'src/exit.ts'],
+  ['src/errors.ts', 'src/contract.ts', 'src/exit.ts', 'src/text.ts'],
   ['src/settings'],
   ['src/postgres'],
   ['src/ledger', 'src/host', 'src/mapping'],
@@ -37,7 +37,7 @@ const allowedInWorkflows = [
   '@temporalio/(workflow|common)',
   'zod',
   '@noble/hashes/[^/]+',
-  '(\\.\\./)+src/contract',
+  '(\\.\\./)+src/(contract|text)',
   '\\./[^/]+',
   '\\.\\./[^/]+',
   '\\./steps/[^/]+',
@@ -100,7 +100,7 @@ export default defineConfig(
             {
               regex: `^(?!(${allowedInWorkflows.join('|')})$)`,
               message:
-                'Workflows run in a sandbox and must be repeatable: import only @temporalio/workflow, @temporalio/common, zod, @noble/hashes, src/contract and workflow files.',
+                'Workflows run in a sandbox and must be repeatable: import only @temporalio/workflow, @temporalio/common, zod, @noble/hashes, src/contract, src/text and workflow files.',
             },
             {
               regex: '^(\\.\\./)+activities',

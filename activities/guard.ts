@@ -4,6 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { ActivityInboundCallsInterceptor } from '@temporalio/worker';
 import type { Heartbeat, StepName } from '../src/contract';
 import { failureType, sentence, sqlStateOf } from '../src/errors';
+import { fold, LIMITS, lines } from '../src/text';
 
 /** Turns an error into the ApplicationFailure that Temporal records; only an `Outage` is retried. */
 export function toFailure(error: unknown, redact: (text: string) => string): ApplicationFailure {
@@ -12,7 +13,7 @@ export function toFailure(error: unknown, redact: (text: string) => string): App
   const hint = type === 'StepFailed' && code ? ` (SQLSTATE ${code})` : '';
   const failure = ApplicationFailure.create({
     type,
-    message: redact(sentence(error) + hint),
+    message: said(sentence(error) + hint, redact),
     nonRetryable: type !== 'Outage',
   });
   failure.stack = `${type}: ${failure.message}`;
@@ -59,7 +60,7 @@ export function guardActivities(
           if (error instanceof ApplicationFailure) {
             throw ApplicationFailure.create({
               type: error.type ?? 'StepFailed',
-              message: redact(error.message),
+              message: said(error.message, redact),
               nonRetryable: error.nonRetryable ?? false,
             });
           }
@@ -75,13 +76,24 @@ export function guardActivities(
 // What activities say to people may quote a command or a driver, on success too. Names, hashes and counts stay as they are:
 // a short password would tear holes into them.
 function withoutSecrets(result: unknown, redact: (text: string) => string): unknown {
-  if (typeof result === 'string') return redact(result);
+  if (typeof result === 'string') return said(result, redact);
   if (Array.isArray(result))
-    return result.map((item: unknown) => (typeof item === 'string' ? redact(item) : item));
+    return shortList(result.map((item: unknown) => (typeof item === 'string' ? said(item, redact) : item)));
   if (typeof result !== 'object' || result === null) return result;
-  const said = Object.entries(result).filter(([name]) => name === 'findings' || name === 'notes');
+  const spoken = Object.entries(result).filter(([name]) => name === 'findings' || name === 'notes');
   return {
     ...result,
-    ...Object.fromEntries(said.map(([name, sentences]) => [name, withoutSecrets(sentences, redact)])),
+    ...Object.fromEntries(spoken.map(([name, sentences]) => [name, withoutSecrets(sentences, redact)])),
   };
+}
+
+// Redacted first: half of a secret would not be found.
+function said(text: string, redact: (text: string) => string): string {
+  return lines(redact(text), LIMITS.sentence);
+}
+
+// Temporal takes 2 MB as a result.
+function shortList(items: unknown[]): unknown[] {
+  const { first, leftOut, last } = fold(items, { count: 1_000, bytes: 500_000 });
+  return leftOut === 0 ? items : [...first, `… ${leftOut} more are left out here …`, ...last];
 }

@@ -41,8 +41,10 @@ async function main() {
 
 async function bundleWorkflows() {
   const workflowsPath = path.join(fresh, 'workflows', 'index.js');
+  const payloadConverterPath = path.join(fresh, 'workflows', 'payloads.js');
   const { bundleWorkflowCode, DefaultLogger } = require('@temporalio/worker');
-  const { code } = await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('WARN') });
+  const logger = new DefaultLogger('WARN');
+  const { code } = await bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger });
   writeFileSync(path.join(fresh, 'workflow-bundle.js'), code);
 }
 

@@ -1,6 +1,7 @@
 /** Running checks, waiting for those that a person makes, and recording what came out. */
 import { condition } from '@temporalio/workflow';
 import type { CheckReport } from '../src/contract';
+import { LIMITS, oneLine } from '../src/text';
 import { database, hostOf } from './calls';
 import { confirmationChoices, shellWord } from './choices';
 import { problemOf } from './failures';
@@ -51,5 +52,5 @@ export async function awaitConfirmation(run: Run, name: string): Promise<void> {
 
 /** Notes what a check came to, for the report. */
 export function record(run: Run, check: Omit<CheckReport, 'at'>): void {
-  run.checks.push({ ...check, at: now() });
+  run.checks.push({ ...check, detail: oneLine(check.detail, LIMITS.sentence), at: now() });
 }

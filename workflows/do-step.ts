@@ -62,7 +62,7 @@ export async function insist<T>(run: Run, what: string, work: () => Promise<T>):
 export async function park(run: Run, problem: string, next: string): Promise<void> {
   run.parked = true;
   run.answer = null;
-  run.notes.push(problem);
+  run.notes.repeat(problem);
   const told = CancellationScope.nonCancellable(() =>
     tell(run, `${run.input.plan}: an operator is needed (workflow ${run.id}): ${problem}`),
   );

@@ -8,6 +8,7 @@ import {
   ApplicationFailure,
 } from '@temporalio/workflow';
 import type { Status, Outcome } from '../src/contract';
+import { LIMITS, oneLine } from '../src/text';
 import { database, early } from './calls';
 import { insist, park } from './do-step';
 import { RollBackGranted, Settled, problemOf, Refused, Rejected } from './failures';
@@ -93,9 +94,10 @@ function mayHaveChanged(run: Run, error: unknown): boolean {
 
 async function refuse(run: Run, reasons: string[]): Promise<Status> {
   if (run.plan) await removeShadow(run);
+  const why = oneLine(reasons.join(' '), LIMITS.sentence);
   run.at(run.step).state = 'failed';
-  run.at(run.step).error = reasons.join(' ');
-  return close(run, 'refused', reasons.join(' '));
+  run.at(run.step).error = why;
+  return close(run, 'refused', why);
 }
 
 /** Ends the run: nothing of it stays in production, the report is written, the workflow closes as the outcome says. */
@@ -167,7 +169,7 @@ async function removeShadow(run: Run): Promise<void> {
 
 async function leaveToOperator(run: Run): Promise<void> {
   try {
-    for (const command of await database.handOver({ run: run.refBack() })) run.notes.push(command);
+    for (const command of await database.handOver({ run: run.refBack() })) run.notes.repeat(command);
   } catch (error) {
     run.note(
       `The commands that lift page and fence could not be worked out (${problemOf(error).message}); docs/if-it-stops.md, "By hand", has them.`,

@@ -5,6 +5,7 @@ import {
   ChildWorkflowFailure,
   TimeoutFailure,
 } from '@temporalio/workflow';
+import { LIMITS, lines } from '../src/text';
 
 /** Preflight found something, or the input is unusable: nothing was changed. */
 export class Refused extends Error {
@@ -27,10 +28,14 @@ export interface Problem {
   message: string;
 }
 
-/** Type and sentence of a failed activity; Temporal's own "Activity task failed" says nothing. */
+/** Type and sentence of a failed activity, cut to a size; Temporal's own "Activity task failed" says nothing. */
 export function problemOf(error: unknown): Problem {
-  if (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure)
-    return problemOf(error.cause);
+  const { type, message } = causeOf(error);
+  return { type, message: lines(message, LIMITS.sentence) };
+}
+
+function causeOf(error: unknown): Problem {
+  if (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure) return causeOf(error.cause);
   if (error instanceof ApplicationFailure)
     return { type: error.type ?? 'StepFailed', message: error.message };
   if (error instanceof TimeoutFailure) {

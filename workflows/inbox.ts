@@ -8,13 +8,17 @@ import {
 } from '@temporalio/workflow';
 import { z } from 'zod';
 import { COMMANDS, QUERIES, type CommandName, type Report, type Status } from '../src/contract';
+import { LIMITS, oneLine } from '../src/text';
+import { nameText, problemsOf, shortText } from './input';
+import { Undecodable } from './payloads';
 import type { Run } from './run';
 
-const person = z.object({ by: z.string().trim().min(1), note: z.string().optional() });
+const person = z.object({ by: nameText, note: shortText(LIMITS.note).optional() });
+const fingerprint = shortText(LIMITS.fingerprint).min(1);
 const payloads = {
-  approve: person.extend({ fingerprint: z.string().min(1) }),
-  reject: person.extend({ fingerprint: z.string().min(1) }),
-  confirm: person.extend({ check: z.string().min(1), passed: z.boolean() }),
+  approve: person.extend({ fingerprint }),
+  reject: person.extend({ fingerprint }),
+  confirm: person.extend({ check: shortText(LIMITS.check).min(1), passed: z.boolean() }),
   retry: person,
   settle: person,
   rollBack: person.extend({ acceptLoss: z.boolean().optional() }),
@@ -22,6 +26,16 @@ const payloads = {
 } satisfies Record<CommandName, z.ZodType>;
 
 type Payload<N extends CommandName> = z.output<(typeof payloads)[N]>;
+
+// What was accepted takes effect, also when an older version accepted it: cut here, refused above.
+const accepted = z.object({
+  by: z.string().transform((by) => oneLine(by.trim(), LIMITS.name)),
+  note: z
+    .string()
+    .transform((note) => oneLine(note, LIMITS.note))
+    .optional(),
+});
+const answer = z.object({ check: z.string(), passed: z.boolean() });
 
 const descriptions: Record<CommandName, string> = {
   approve: 'Approves the destructive reset: { by, fingerprint, note? }; counts only in the step approval',
@@ -40,20 +54,20 @@ export function openInbox(run: Run): void {
   });
   setHandler(defineQuery<Report>(QUERIES.report), () => run.report(), { description: 'The report as JSON' });
   for (const name of COMMANDS) {
-    setHandler(defineUpdate<string, [unknown]>(name), (input) => accept(run, name, input), {
+    setHandler(defineUpdate<string, unknown[]>(name), (input) => accept(run, name, input), {
       description: descriptions[name],
-      validator: (input) => {
-        const why = refusal(run, name, input);
+      validator: (...said) => {
+        const why = refusal(run, name, said);
         if (why !== null)
           throw ApplicationFailure.create({ type: 'Refused', message: why, nonRetryable: true });
       },
     });
     setHandler(
-      defineSignal<[unknown]>(name),
-      (input) => {
-        const why = refusal(run, name, input);
-        if (why === null) accept(run, name, input);
-        else run.note(`The signal ${name} was ignored: ${why}`);
+      defineSignal<unknown[]>(name),
+      (...said) => {
+        const why = refusal(run, name, said);
+        if (why === null) accept(run, name, said[0]);
+        else run.ignore(name, why);
       },
       { description: descriptions[name] },
     );
@@ -61,14 +75,12 @@ export function openInbox(run: Run): void {
 }
 
 /** Why a message makes no sense now, with what would; null when it does. */
-function refusal(run: Run, name: CommandName, input: unknown): string | null {
+function refusal(run: Run, name: CommandName, said: unknown[]): string | null {
+  const [input] = said;
   const parsed = payloads[name].safeParse(input);
-  if (!parsed.success) {
-    const problems = parsed.error.issues.map(
-      (issue) => `${issue.path.join('.') || 'payload'}: ${issue.message}`,
-    );
-    return `${name} needs the payload { ${Object.keys(payloads[name].shape).join(', ')} } (${problems.join('; ')}).`;
-  }
+  if (said.length > 1) return `${needs(name)} and nothing else (there are ${said.length} payloads).`;
+  if (input instanceof Undecodable) return `${needs(name)} (${input.why}).`;
+  if (!parsed.success) return `${needs(name)} (${problemsOf(parsed.error, 'payload')}).`;
   if (run.outcome !== null) return `The run has ended (${run.outcome}); nothing can be said to it any more.`;
   switch (name) {
     case 'approve':
@@ -89,6 +101,10 @@ function refusal(run: Run, name: CommandName, input: unknown): string | null {
   }
 }
 
+function needs(name: CommandName): string {
+  return `${name} needs the payload { ${Object.keys(payloads[name].shape).join(', ')} }`;
+}
+
 function refuseApproval(
   run: Run,
   name: 'approve' | 'reject',
@@ -98,7 +114,7 @@ function refuseApproval(
     return `${name} counts only while the step approval waits: ${present(run)}`;
   }
   if (fingerprint !== run.backup?.fingerprint) {
-    return `The fingerprint "${fingerprint}" is not the one of this run's backup, ${run.backup?.fingerprint}. Look at the status, compare, and send that one.`;
+    return `The fingerprint "${oneLine(fingerprint, LIMITS.fingerprint)}" is not the one of this run's backup, ${run.backup?.fingerprint}. Look at the status, compare, and send that one.`;
   }
   if (name === 'approve' && run.approvals.has(by))
     return `${by} has approved already; ${run.plan.approval.minimum} different persons must.`;
@@ -109,10 +125,15 @@ function refuseApproval(
 }
 
 function refuseConfirmation(run: Run, { check }: Payload<'confirm'>): string | null {
-  if (run.awaitedCheck === check) return null;
+  if (run.awaitedCheck !== null && isCheck(check, run.awaitedCheck)) return null;
   return run.awaitedCheck === null
     ? `No manual check is waited for: ${present(run)}`
-    : `The check waited for is "${run.awaitedCheck}", not "${check}".`;
+    : `The check waited for is "${run.awaitedCheck}", not "${oneLine(check, LIMITS.check)}".`;
+}
+
+// A name of the settings may hold what can't be typed, or be longer than what is taken.
+function isCheck(said: string, awaited: string): boolean {
+  return oneLine(said, LIMITS.check) === oneLine(awaited, LIMITS.check);
 }
 
 function refuseRollBack(run: Run, { by, acceptLoss }: Payload<'rollBack'>): string | null {
@@ -131,7 +152,7 @@ function refuseRollBack(run: Run, { by, acceptLoss }: Payload<'rollBack'>): stri
 }
 
 function accept(run: Run, name: CommandName, input: unknown): string {
-  const { by, note } = person.parse(input);
+  const { by, note } = accepted.parse(input);
   const decision = run.decide(by, name, note ?? null);
   switch (name) {
     case 'approve':
@@ -141,7 +162,8 @@ function accept(run: Run, name: CommandName, input: unknown): string {
       run.rejection = decision;
       return `Rejected by ${by}; everything so far is undone.`;
     case 'confirm': {
-      const { check, passed } = payloads.confirm.parse(input);
+      const { check: said, passed } = answer.parse(input);
+      const check = run.awaitedCheck ?? said;
       run.confirmations.set(check, { passed, by });
       return `${check}: ${passed ? 'passed' : 'failed'}, said ${by}.`;
     }

@@ -1,5 +1,5 @@
 /** Child workflow: repeats the automatic checks until its time is over; one failing check ends it. */
-import { continueAsNew, sleep } from '@temporalio/workflow';
+import { ApplicationFailure, continueAsNew, sleep } from '@temporalio/workflow';
 import type { RunRef } from '../activities';
 import { database, hostOf } from './calls';
 import { problemOf } from './failures';
@@ -24,6 +24,7 @@ export interface Watched {
 const roundsPerHistory = 100;
 
 export async function monitorProduction(watch: Watch): Promise<Watched> {
+  refuseUnusable(watch);
   let rounds = watch.rounds ?? 0;
   const host = hostOf(watch.hostQueue);
   for (let here = 0; here < roundsPerHistory; here += 1) {
@@ -45,4 +46,16 @@ export async function monitorProduction(watch: Watch): Promise<Watched> {
     if (Date.now() >= watch.untilMs) return { rounds, failing: null, untilMs: watch.untilMs };
   }
   return continueAsNew<typeof monitorProduction>({ ...watch, rounds });
+}
+
+// Whoever reaches Temporal can start it: an input of another kind ends it, and fails no task for ever.
+function refuseUnusable(watch: Partial<Watch> | null | undefined): void {
+  if (Array.isArray(watch?.checks) && typeof watch.everyMs === 'number' && typeof watch.untilMs === 'number')
+    return;
+  throw ApplicationFailure.create({
+    type: 'refused',
+    message:
+      'monitorProduction is started by offlineMigration alone; this input is none of its own. Nothing was done.',
+    nonRetryable: true,
+  });
 }

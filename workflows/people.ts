@@ -1,5 +1,6 @@
 /** Telling people: messages to the stakeholders and the report's files. What can't be delivered is a note and never stops a run. */
 import { isCancellation } from '@temporalio/workflow';
+import { LIMITS, oneLine } from '../src/text';
 import { database } from './calls';
 import { problemOf } from './failures';
 import type { Run } from './run';
@@ -7,7 +8,8 @@ import type { Run } from './run';
 /** A message that can't be delivered is a note and never stops a run. */
 export async function tell(run: Run, text: string): Promise<void> {
   try {
-    for (const note of await database.notify({ run: run.refBack(), text })) run.note(note);
+    for (const note of await database.notify({ run: run.refBack(), text: oneLine(text, LIMITS.sentence) }))
+      run.note(note);
   } catch (error) {
     run.note(`Stakeholders were not told: ${problemOf(error).message}`);
   }

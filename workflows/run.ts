@@ -15,10 +15,20 @@ import {
   type StepStatus,
   type TableReport,
 } from '../src/contract';
+import { fold, LIMITS, oneLine } from '../src/text';
 import { type Choice, describeDetails } from './details';
+import { Notes } from './notes';
 import { withSettledNumbers } from './progress';
 
 export type ParkAnswer = 'retry' | 'settle';
+
+// What queries answer and the report holds stays far below the 2 MB that Temporal carries, whatever was said to the run.
+const room = {
+  dropped: { count: 2_000, bytes: 100_000 },
+  tables: { count: 5_000, bytes: 300_000 },
+  decisions: { count: 200, bytes: 100_000 },
+  checks: { count: 500, bytes: 100_000 },
+};
 
 export class Run {
   readonly info = workflowInfo();
@@ -42,7 +52,7 @@ export class Run {
   private waitedMs = 0;
   backup: BackupStatus | null = null;
   dropped: Dropped[] = [];
-  notes: string[] = [];
+  readonly notes = new Notes();
   decisions: Decision[] = [];
   tables: TableReport[] = [];
   checks: CheckReport[] = [];
@@ -107,7 +117,13 @@ export class Run {
   }
 
   note(sentence: string): void {
-    if (!this.notes.includes(sentence)) this.notes.push(sentence);
+    this.notes.add(sentence);
+    this.show();
+  }
+
+  /** Notes that a signal made no sense. */
+  ignore(name: string, why: string): void {
+    this.notes.ignore(name, why);
     this.show();
   }
 
@@ -124,8 +140,8 @@ export class Run {
       this.waitedMs += Date.now() - this.waitingSinceMs;
       this.waitingSinceMs = null;
     }
-    this.waitingFor = waitingFor;
-    this.nextAction = nextAction;
+    this.waitingFor = waitingFor === null ? null : oneLine(waitingFor, LIMITS.sentence);
+    this.nextAction = oneLine(nextAction, LIMITS.sentence);
     this.choices = choices;
     this.show();
   }
@@ -155,8 +171,8 @@ export class Run {
       waitingSince: this.waitingSinceMs === null ? null : timeOf(this.waitingSinceMs),
       backup: this.backup,
       steps: this.steps.map(withSettledNumbers),
-      dropped: this.dropped,
-      notes: [...this.notes],
+      dropped: this.droppedInShort(),
+      notes: this.notes.list(),
     };
   }
 
@@ -168,10 +184,40 @@ export class Run {
       finishedAt: this.finishedAt,
       checklist: this.input.checklist ?? [],
       status: this.status(),
-      decisions: [...this.decisions],
-      tables: this.tables,
-      checks: [...this.checks],
+      decisions: this.decisionsInShort(),
+      tables: this.tablesInShort(),
+      checks: this.checksInShort(),
     };
+  }
+
+  private droppedInShort(): Dropped[] {
+    const { first, leftOut, last } = fold(this.dropped, room.dropped);
+    if (leftOut === 0) return first;
+    const rest = { what: `${leftOut} more, left out here`, rows: 0, reason: 'the list is too long' };
+    return [...first, rest, ...last];
+  }
+
+  private decisionsInShort(): Decision[] {
+    const { first, leftOut, last } = fold(this.decisions, room.decisions);
+    if (leftOut === 0) return first;
+    const rest = { at: last[0]?.at ?? now(), by: '…', what: `${leftOut} more, left out here`, note: null };
+    return [...first, rest, ...last];
+  }
+
+  private tablesInShort(): TableReport[] {
+    const { first, leftOut, last } = fold(this.tables, room.tables);
+    if (leftOut === 0) return first;
+    const rest = { table: `${leftOut} more, left out here`, sourceRows: null, targetRows: null, origin: '…' };
+    return [...first, rest, ...last];
+  }
+
+  private checksInShort(): CheckReport[] {
+    const { first, leftOut, last } = fold(this.checks, room.checks);
+    const [after] = last;
+    if (leftOut === 0 || !after) return first;
+    const { step, at } = after;
+    const rest = { step, name: `${leftOut} more, left out here`, passed: true, detail: '…', at };
+    return [...first, rest, ...last];
   }
 
   /** The same as Markdown in the workflow's current details, for the UI. */

@@ -1,6 +1,7 @@
 /** The shape of `kirikae.yaml`: zod schema, types and defaults. */
 import ms, { type StringValue } from 'ms';
 import { z } from 'zod';
+import { LIMITS } from '../text';
 
 const backupMethod = [
   'How the backup is made. `copy`: the rows are copied, and indexes and keys are built after them.',
@@ -134,9 +135,11 @@ const deploySettings = z.strictObject({
   env: environment,
 });
 
-const checkName = text('a name').describe(
-  'The name in the status and in the report. Each name stands once. `kirikae confirm` names a manual check by it.',
-);
+const checkName = text('a name')
+  .max(LIMITS.check)
+  .describe(
+    'The name in the status and in the report. Each name stands once. `kirikae confirm` names a manual check by it.',
+  );
 const smokeSettings = z.discriminatedUnion('kind', [
   z.strictObject({
     name: checkName,
@@ -211,7 +214,7 @@ export const planSettings = z.strictObject({
       'A second task queue, for the machine that holds the flag file and the deploy rights. ' +
         'The page, the schema step, deploys and command checks run there. Every worker with these settings serves it.',
     ),
-  checklist: z.array(z.string().min(1)).default([]).meta({
+  checklist: z.array(z.string().min(1).max(LIMITS.checklistItem)).max(LIMITS.checklist).default([]).meta({
     title: 'a list of sentences',
     description: 'Sentences that whoever starts a run must confirm, word for word.',
   }),
@@ -273,7 +276,9 @@ export const planSettings = z.strictObject({
 });
 
 export const settingsSchema = z.strictObject({
-  plans: z.record(z.string().min(1), planSettings).describe('The plans by name. A run names one of them.'),
+  plans: z
+    .record(z.string().min(1).max(LIMITS.name), planSettings)
+    .describe('The plans by name. A run names one of them.'),
 });
 
 type SmokeCheck = z.output<typeof smokeSettings>;

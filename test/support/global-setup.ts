@@ -39,7 +39,9 @@ export default async function setUp(): Promise<void> {
 
 async function bundleWorkflows(folder: string): Promise<string> {
   const workflowsPath = path.join(packageRoot, 'workflows', 'index.ts');
-  const { code } = await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('WARN') });
+  const payloadConverterPath = path.join(packageRoot, 'workflows', 'payloads.ts');
+  const logger = new DefaultLogger('WARN');
+  const { code } = await bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger });
   const file = path.join(folder, 'workflow-bundle.js');
   writeFileSync(file, code);
   return file;

@@ -1,4 +1,5 @@
 /** Before anything is changed: preflight and the announcement. */
+import { LIMITS, oneLine } from '../../src/text';
 import { early, earlyHostOf } from '../calls';
 import { doStep } from '../do-step';
 import { Refused, problemOf } from '../failures';
@@ -10,7 +11,10 @@ import type { Run } from '../run';
 export async function preflight(run: Run): Promise<void> {
   await doStep(run, 'preflight', async () => {
     run.plan = await early.outlinePlan({ plan: run.input.plan });
-    const missing = run.plan.checklist.filter((item) => !run.input.checklist?.includes(item));
+    const confirmed = run.input.checklist ?? [];
+    const missing = run.plan.checklist.filter(
+      (item) => !confirmed.includes(oneLine(item, LIMITS.checklistItem)),
+    );
     const reasons = missing.map(
       (item) => `The checklist item "${item}" is not confirmed. Do it, then start with it in "checklist".`,
     );
