@@ -209,9 +209,9 @@ export interface WorkerProcess {
   wake: () => void;
 }
 
-/** The built command line's worker for a settings file. */
+/** The built command line's worker for a settings file, started as people start it: its first line has the limits of memory. */
 export function workerCommand(settingsFile: string): string[] {
-  return [process.execPath, path.join(packageRoot, 'bin', 'kirikae.js'), 'worker', '--config', settingsFile];
+  return [path.join(packageRoot, 'bin', 'kirikae.js'), 'worker', '--config', settingsFile];
 }
 
 /** Starts a worker that appends to a log file, and waits until it runs. It ends with this process. @throws when it ends instead */
