@@ -1,5 +1,6 @@
 /** Drives a stage's run from the outside, as an operator would: waits for its worker, starts it, answers, watches. */
 import { spawnSync, type ChildProcess } from 'node:child_process';
+import { setTimeout as wait } from 'node:timers/promises';
 import { requireWorker, withTemporal } from '../../cli/connection';
 import { runCli } from '../../cli/main';
 import type { RunView } from '../../cli/run-view';
@@ -48,7 +49,7 @@ export async function waitForWorker({ worker, workerLog }: Stage, io: Io): Promi
       return;
     } catch (error) {
       if (Date.now() > deadline) throw error;
-      await new Promise((resolve) => setTimeout(resolve, 300));
+      await wait(300);
     }
   }
 }

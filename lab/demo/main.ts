@@ -1,5 +1,6 @@
 /** `npm run demo`: one whole migration on real servers, or, with --fail, the way back and the proof of it. */
 import path from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
 import { Command, InvalidArgumentError, Option } from 'commander';
 import { withTemporal } from '../../cli/connection';
 import { runCli } from '../../cli/main';
@@ -101,7 +102,7 @@ async function followToTheEnd(): Promise<RunView> {
   for (;;) {
     const view = await withTemporal(io, (temporal) => lookAtRun(temporal, runId));
     if (view.status.outcome !== null) return view;
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await wait(500);
   }
 }
 

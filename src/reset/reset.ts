@@ -1,4 +1,5 @@
 /** The destructive step: everything compared under lock with the sealed manifest, then dropped or set aside, in one transaction. */
+import { rowsUnlikeManifest } from '../backup/held-against';
 import { sealedTables, type Manifest } from '../backup/manifest';
 import { hashTables } from '../engine/compare';
 import {
@@ -85,13 +86,7 @@ async function changesSince(
   work: Work,
 ): Promise<string[]> {
   const backup = await storedSide(copy, schemas);
-  const reading = { ...work, method: manifest.hashMethod };
-  const now = await hashTables(production.tables.map(hashJob), { ...reading, url: production.url });
-  const problems = await describeDifferences(
-    [sealedTables(manifest), now],
-    [backup.title, production.title],
-    narrowStored(backup, production, reading),
-  );
+  const problems = await rowsUnlikeManifest(production, backup, { manifest, work });
   const sequences = await readSequenceStates(production.client, schemas);
   const state = (list: Manifest['sequences']) =>
     new Map(list.map((s) => [qualified(s), `${s.lastValue} ${s.isCalled}`]));

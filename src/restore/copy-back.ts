@@ -1,9 +1,9 @@
 /** The way back: the managed schemas rebuilt from the sealed backup, from empty, and verified against its manifest. */
 import type { Client } from 'pg';
 import { plainCopy } from '../backup/build';
-import { readBackup, type Manifest, sealedManifest, sealedTables } from '../backup/manifest';
-import { hashTables } from '../engine/compare';
-import { describeDifferences, hashJob, maxProblems, narrowStored, storedSide } from '../engine/differences';
+import { rowsUnlikeManifest } from '../backup/held-against';
+import { readBackup, type Manifest, sealedManifest } from '../backup/manifest';
+import { maxProblems, storedSide } from '../engine/differences';
 import { planParts, type PartPlan, type Phase } from '../engine/parts';
 import { analyzeTables, applyPostData } from '../engine/post-data';
 import { readSequenceStates, readStoredTables, writeSequences } from '../engine/tables';
@@ -116,13 +116,7 @@ async function compareWithManifest(
 ): Promise<void> {
   const backup = await storedSide(pair.backup, manifest.schemas);
   const production = await storedSide(pair.production, schemas);
-  const reading = { ...work, method: manifest.hashMethod };
-  const now = await hashTables(production.tables.map(hashJob), { ...reading, url: production.url });
-  const problems = await describeDifferences(
-    [sealedTables(manifest), now],
-    [backup.title, production.title],
-    narrowStored(backup, production, reading),
-  );
+  const problems = await rowsUnlikeManifest(production, backup, { manifest, work });
   const after = new Map((await readSequenceStates(production.client, schemas)).map((s) => [qualified(s), s]));
   for (const sequence of manifest.sequences) {
     const found = after.get(qualified(sequence));
