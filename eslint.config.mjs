@@ -37,7 +37,7 @@ const allowedInWorkflows = [
   '@temporalio/(workflow|common)',
   'zod',
   '@noble/hashes/[^/]+',
-  '(\\.\\./)+src/(contract|text)',
+  '(\\.\\./)+src/(contract|text|ledger/phases)',
   '\\./[^/]+',
   '\\.\\./[^/]+',
   '\\./steps/[^/]+',
@@ -100,7 +100,7 @@ export default defineConfig(
             {
               regex: `^(?!(${allowedInWorkflows.join('|')})$)`,
               message:
-                'Workflows run in a sandbox and must be repeatable: import only @temporalio/workflow, @temporalio/common, zod, @noble/hashes, src/contract, src/text and workflow files.',
+                'Workflows run in a sandbox and must be repeatable: import only @temporalio/workflow, @temporalio/common, zod, @noble/hashes, src/contract, src/text, src/ledger/phases and workflow files.',
             },
             {
               regex: '^(\\.\\./)+activities',

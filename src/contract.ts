@@ -29,6 +29,46 @@ export const STEPS = [
 ] as const;
 export type StepName = (typeof STEPS)[number];
 
+/** Where a run stands, as its ledger has it (design: "Phases"). */
+export const PHASES = [
+  'claimed',
+  'closed',
+  'fenced',
+  'sealed',
+  'approved',
+  'reset',
+  'built',
+  'migrated',
+  'verified',
+  'deployed',
+  'checked',
+  'live',
+  'returning',
+  'aside',
+  'emptied',
+  'restored',
+  'home',
+  'over',
+] as const;
+export type Phase = (typeof PHASES)[number];
+
+/** The steps of a way back, in order. */
+export const WAY_BACK_STEPS = [
+  'proveBackup',
+  'pageOn',
+  'fence',
+  'aside',
+  'empty',
+  'restore',
+  'compare',
+  'liftFence',
+  'undoDeploys',
+  'rollbackSmoke',
+  'pageOff',
+  'removeBackup',
+] as const;
+export type WayBackStepName = (typeof WAY_BACK_STEPS)[number];
+
 export type StepState = 'pending' | 'running' | 'waiting' | 'done' | 'failed' | 'undone' | 'skipped';
 
 export const OUTCOMES = [

@@ -1,5 +1,14 @@
 /** The tables of schema `kirikae`, wherever it stands: production, backup, shadow. */
 
+/** Whose a database is; in every database that a run makes or claims. */
+export const markerDdl = `
+create schema if not exists kirikae;
+create table if not exists kirikae.marker (
+  singleton boolean primary key default true check (singleton),
+  claim text not null, role text not null, oid oid not null, name text not null, marked_at timestamptz not null default now()
+);
+comment on schema kirikae is 'Ledger of an offline migration by Kirikae; removed when the run has ended.';`;
+
 export const claimDdl = `
 create schema if not exists kirikae;
 create table if not exists kirikae.claim (
