@@ -13,6 +13,7 @@ const floors = [
   ['src/backup', 'src/new-schema', 'src/report'],
   ['src/reset', 'src/migrate'],
   ['src/restore'],
+  ['src/way-back'],
   ['src/preflight'],
   ['activities'],
   ['workflows'],

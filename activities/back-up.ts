@@ -1,87 +1,173 @@
-/** The backup: built, verified and sealed, indexed. */
+/** The backup: built, verified and sealed, indexed; and the approval of what follows it. */
+import { createHash } from 'node:crypto';
 import { beginBackup } from '../src/backup/build';
 import { adoptClone, cloneDatabase } from '../src/backup/clone';
 import { sealedManifest } from '../src/backup/manifest';
 import { analyzeBackup, indexBackup, sealBackup } from '../src/backup/seal';
-import type { BackupStatus, Dropped } from '../src/contract';
-import { ownClaim } from '../src/ledger/claim';
+import type { BackupStatus, Decision, Dropped } from '../src/contract';
+import { KirikaeError } from '../src/errors';
+import { noteInClaim, stillMay } from '../src/ledger/claim';
+import type { HeldRun } from '../src/ledger/held-run';
+import { approvers, intend, noteApprovals } from '../src/ledger/records';
 import { countNewRows } from '../src/migrate/new-rows';
 import { compilePlan } from '../src/migrate/plan';
 import { countDrops } from '../src/migrate/verify';
+import { lookAgain } from '../src/new-schema/learnt';
+import { inTransaction } from '../src/postgres/connect';
 import { createDatabase } from '../src/postgres/databases';
 import { databaseOf } from '../src/postgres/url';
 import type { Settings } from '../src/settings/read';
-import { ActivityRun, type RunRef } from './context';
+import { openRun, type Moved, type RunRef } from './context';
 import { withRoom, type GroupPlan } from './copy-rows';
+import { learntOf } from './learnt';
 
 export interface SealedBackup extends Omit<BackupStatus, 'fingerprint'> {
-  manifestHash: string;
+  moved: Moved;
   dropped: Dropped[];
 }
 
 export function backUpActivities(settings: Settings) {
-  const open = (ref: RunRef) => new ActivityRun(settings, ref);
+  const open = (ref: RunRef) => openRun(settings, ref);
 
   return {
     /** Creates the backup database, its schema and the plan of its parts. */
     async beginBackup({ run: ref }: { run: RunRef }): Promise<GroupPlan> {
-      const run = open(ref);
+      const run = await open(ref);
       const { method, create } = run.plan.databases.backup;
-      if (method === 'clone') return clone(run);
-      const created = await run.sessions(['production'], async ({ production: { client } }) => {
-        await ownClaim(client, run.identity);
-        return create ? createDatabase(run.url('backup'), client, 'backup create') : false;
-      });
+      const { claim, created } = await run.hold(
+        { roles: [], phases: ['fenced'] },
+        async ({ production }, held) => {
+          await intend(production.client, databaseOf(run.url('backup')), {
+            kind: 'creating',
+            role: 'backup',
+          });
+          if (method === 'clone') return { claim: held, created: true };
+          const isNew =
+            create && (await createDatabase(run.url('backup'), production.client, 'backup create'));
+          return { claim: held, created: isNew };
+        },
+      );
+      // No session of this run may be in production while it is cloned.
+      if (method === 'clone') await cloneDatabase(run.places, run.work());
       return run.sessions(['production', 'backup'], async (pair) => {
-        const claim = await ownClaim(pair.production.client, run.identity);
-        const plan = await beginBackup(pair, { schemas: run.schemas, run: run.identity, claim, created });
+        await run.stillMay(['fenced'])(pair.production.client);
+        const owner = { claim: claim.id, role: 'backup', run: run.identity, created } as const;
+        const plan =
+          method === 'clone'
+            ? await adoptClone(pair.backup, owner)
+            : await beginBackup(pair, { schemas: run.schemas, owner });
         return withRoom(plan, pair);
       });
     },
 
-    /** Verifies the backup by reading both sides, seals it and counts what the mapping will drop. */
+    /** Verifies the backup by reading both sides, seals it and counts what the mapping will drop; then it is `sealed`. */
     async sealBackup({ run: ref }: { run: RunRef }): Promise<SealedBackup> {
-      const run = open(ref);
+      const run = await open(ref);
       const { name, hash } = run.plan;
-      return run.sessions(['production', 'backup', 'shadow'], async ({ production, backup, shadow }) => {
-        await ownClaim(production.client, run.identity);
-        const { manifest, manifestHash } = await sealBackup(
-          { production, backup },
-          { name, hash, schemas: run.schemas },
-          run.work(),
-        );
-        const compiled = await compilePlan(run.plan, backup.client, shadow.client);
-        return {
-          manifestHash,
-          database: databaseOf(backup.url),
-          tables: manifest.tables.length,
-          rows: manifest.tables.reduce((sum, table) => sum + table.rows, 0),
-          bytes: manifest.bytes,
-          dropped: await countDrops(backup.client, compiled, run.schemas),
-        };
-      });
+      return run.hold(
+        { roles: ['backup'], phases: ['fenced', 'sealed'] },
+        async ({ production, backup }, claim) => {
+          const learnt = await learntOf(production.client);
+          if (claim.phase === 'fenced') await lookAgain(production, learnt, run.plan);
+          const { manifest, manifestHash } = await sealBackup(
+            { production, backup },
+            { name, hash, schemas: run.schemas },
+            run.work(),
+          );
+          const compiled = await compilePlan(run.plan, backup.client, learnt.catalog);
+          const dropped = await countDrops(backup.client, compiled, run.schemas);
+          const moved =
+            claim.phase === 'sealed'
+              ? await run.mirrored(production.client)
+              : await run.move(production.client, 'sealed', (client) =>
+                  noteInClaim(client, { manifestHash }),
+                );
+          return {
+            moved,
+            database: databaseOf(backup.url),
+            tables: manifest.tables.length,
+            rows: manifest.tables.reduce((sum, table) => sum + table.rows, 0),
+            bytes: manifest.bytes,
+            dropped,
+          };
+        },
+      );
     },
 
     /** Indexes, keys and statistics of the backup, while the approval is awaited. @returns rows of the new tables to come */
     async indexBackup({ run: ref }: { run: RunRef }): Promise<{ newRows: number }> {
-      const run = open(ref);
-      await run.sessions(['production'], ({ production }) => ownClaim(production.client, run.identity));
-      return run.sessions(['backup', 'shadow'], async ({ backup, shadow }) => {
-        await indexBackup(backup, run.work());
-        await analyzeBackup(backup, run.schemas, run.work());
-        const compiled = await compilePlan(run.plan, backup.client, shadow.client);
-        const manifest = await sealedManifest(backup.client);
-        return { newRows: await countNewRows(backup.client, compiled, manifest, run.schemas) };
+      const run = await open(ref);
+      return run.hold(
+        { roles: ['backup'], phases: ['sealed', 'approved'] },
+        async ({ production, backup }) => {
+          await indexBackup(backup, run.work());
+          await analyzeBackup(backup, run.schemas, run.work());
+          const compiled = await compilePlan(
+            run.plan,
+            backup.client,
+            (await learntOf(production.client)).catalog,
+          );
+          const manifest = await sealedManifest(backup.client);
+          return { newRows: await countNewRows(backup.client, compiled, manifest, run.schemas) };
+        },
+      );
+    },
+
+    /**
+     * What an approval must carry to count: this backup, this plan, this claim, this Temporal run. One that a Temporal reset
+     * applies again carries another run's.
+     */
+    async openApproval({ run: ref }: { run: RunRef }): Promise<{ fingerprint: string }> {
+      const run = await open(ref);
+      return run.hold({ roles: [], phases: ['sealed', 'approved'] }, async ({ production }, claim) => {
+        const parts = [claim.manifestHash, run.plan.hash, claim.id, run.identity.runId];
+        const fingerprint = createHash('sha256').update(parts.join('\n')).digest('hex').slice(0, 24);
+        await inTransaction(production.client, async () => {
+          await noteInClaim(production.client, { fingerprint });
+          await stillMay(production.client, run.identity, ['sealed', 'approved']);
+        });
+        return { fingerprint };
+      });
+    },
+
+    /** Writes the approvals down; with enough of them production is `approved`. @throws KirikaeError StepFailed when they don't suffice */
+    async approve({
+      run: ref,
+      fingerprint,
+      approvals,
+    }: {
+      run: RunRef;
+      fingerprint: string;
+      approvals: Pick<Decision, 'by' | 'at'>[];
+    }): Promise<Moved> {
+      const run = await open(ref);
+      return run.hold({ roles: [], phases: ['sealed', 'approved'] }, async ({ production }, claim) => {
+        if (claim.phase === 'approved') return run.mirrored(production.client);
+        if (claim.fingerprint !== fingerprint)
+          throw new KirikaeError(
+            'StepFailed',
+            'The approvals are for another backup, plan or run. Nothing was dropped.',
+          );
+        return run.move(production.client, 'approved', async (client) => {
+          await noteApprovals(client, approvals, fingerprint);
+          await mustBeApproved(run, client, fingerprint);
+        });
       });
     },
   };
 }
 
-// No session of this run may be in production meanwhile.
-async function clone(run: ActivityRun): Promise<GroupPlan> {
-  await run.sessions(['production'], ({ production }) => ownClaim(production.client, run.identity));
-  await cloneDatabase(run.places, run.work());
-  return run.sessions(['production', 'backup'], async (pair) =>
-    adoptClone(pair, run.identity, await ownClaim(pair.production.client, run.identity)),
+/** Counts the approvals in the ledger. @throws KirikaeError StepFailed when the plan asks for more */
+export async function mustBeApproved(
+  run: HeldRun,
+  client: Parameters<typeof approvers>[0],
+  fingerprint: string | null,
+): Promise<void> {
+  const { minimum } = run.plan.approval;
+  const found = fingerprint === null ? 0 : (await approvers(client, fingerprint)).size;
+  if (found >= minimum) return;
+  throw new KirikaeError(
+    'StepFailed',
+    `The ledger holds ${found} approvals of this backup, plan and run; ${minimum} by different persons are needed. Nothing was dropped.`,
   );
 }

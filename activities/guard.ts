@@ -23,7 +23,7 @@ export function toFailure(error: unknown, redact: (text: string) => string): App
 const progress = new WeakMap<Context, Heartbeat>();
 
 /** Counts rows and bytes in flight into the next heartbeats of this activity. */
-export function countProgress(step: StepName): (rows: number, bytes?: number) => void {
+export function countProgress(step: Heartbeat['step']): (rows: number, bytes?: number) => void {
   const counts: Heartbeat = { step, rows: 0, bytes: 0 };
   progress.set(Context.current(), counts);
   return (rows, bytes = 0) => {

@@ -3,7 +3,6 @@ import type { Settings } from '../src/settings/read';
 import { backUpActivities } from './back-up';
 import { closeActivities } from './close';
 import { copyRowsActivities } from './copy-rows';
-import { endActivities } from './end';
 import { openActivities } from './open';
 import { peopleActivities } from './people';
 import { planActivities } from './plan';
@@ -11,9 +10,11 @@ import { prepareActivities } from './prepare';
 import { switchOverActivities } from './switch-over';
 import { wayBackActivities } from './way-back';
 
-export type { RunRef } from './context';
+export type { Moved, RunRef } from './context';
 export type { GroupPlan } from './copy-rows';
 export type { PlanOutline } from './plan';
+export type { RestorePlan } from '../src/way-back/restore';
+export type { Stock } from '../src/way-back/stock';
 
 export type Activities = ReturnType<typeof createActivities>;
 
@@ -21,14 +22,16 @@ export type Activities = ReturnType<typeof createActivities>;
 type OnHost =
   | 'checkHost'
   | 'deployToShadow'
-  | 'maintenanceOn'
-  | 'maintenanceOff'
+  | 'pageOn'
+  | 'watchPage'
+  | 'pageOff'
   | 'probePage'
   | 'deploySchema'
-  | 'deploy';
+  | 'deploy'
+  | 'undoDeploy';
 
 /** What the plan's host queue serves; a check may run there too. */
-export type HostActivities = Pick<Activities, OnHost | 'smoke'>;
+export type HostActivities = Pick<Activities, OnHost | 'smoke' | 'rollbackSmoke' | 'watchCheck'>;
 
 /** What the queue for copying serves. */
 export type CopyActivities = Pick<Activities, 'copyGroup'>;
@@ -46,7 +49,6 @@ export function createActivities(settings: Settings) {
     ...switchOverActivities(settings),
     ...openActivities(settings),
     ...wayBackActivities(settings),
-    ...endActivities(settings),
     ...peopleActivities(settings),
   };
 }

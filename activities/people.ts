@@ -9,20 +9,21 @@ import { databaseOf, placeOf, shellWord } from '../src/postgres/url';
 import { renderReport } from '../src/report/html';
 import { keptSchemas } from '../src/reset/set-aside';
 import type { Settings } from '../src/settings/read';
-import { ActivityRun, type RunRef } from './context';
+import { describeProduction } from '../src/way-back/describe';
+import { openRun, type RunRef } from './context';
 
 export function peopleActivities(settings: Settings) {
-  const open = (ref: RunRef) => new ActivityRun(settings, ref);
+  const open = (ref: RunRef) => openRun(settings, ref);
 
   return {
     /** Tells the stakeholders. @returns sentences about those who could not be told */
     async notify({ run: ref, text }: { run: RunRef; text: string }): Promise<string[]> {
-      return notifyStakeholders(open(ref).plan, text);
+      return notifyStakeholders((await open(ref)).plan, text);
     },
 
     /** Writes report.json and report.html. @returns the page's path */
     async writeReport({ run: ref, report }: { run: RunRef; report: Report }): Promise<{ file: string }> {
-      const { plan } = new ActivityRun(settings, ref);
+      const { plan } = await openRun(settings, ref);
       const dir = path.resolve(plan.folder, plan.report.dir);
       mkdirSync(dir, { recursive: true });
       const name = path.join(dir, `${report.workflowId}-${report.runId}`.replace(/[^\w.-]+/g, '_'));
@@ -33,7 +34,8 @@ export function peopleActivities(settings: Settings) {
 
     /** The commands that lift page and fence by hand, for a settled run. */
     async handOver({ run: ref }: { run: RunRef }): Promise<string[]> {
-      const run = new ActivityRun(settings, ref);
+      const run = await openRun(settings, ref);
+      const stands = await describeProduction(run);
       const { claim, kept } = await run.sessions(
         ['production'],
         async ({ production: { client: production } }) => ({
@@ -50,7 +52,8 @@ export function peopleActivities(settings: Settings) {
           : 'reset default_transaction_read_only';
       // A command stands on a line of its own, so that it can be pasted.
       return [
-        `Production ${placeOf(run.url('production'))} is left as it is: fence ${claim?.fenceOn ? 'up' : 'down'}, page ${claim?.pageOn ? 'on' : 'off'}${claim?.resetAt ? `, reset at ${claim.resetAt}` : ''}.`,
+        `Production ${placeOf(run.url('production'))} is left as it is. ${stands}`,
+        `To bring it to a safe end: kirikae recover ${shellWord(run.plan.name)}`,
         // Under the fence a plain session may not even lift it; those that began under it stay read-only until they end.
         `To lift the fence: PGOPTIONS='-c default_transaction_read_only=off' psql "$${variable}" -c ${shellWord(`alter database ${database} ${lift}`)} -c 'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'`,
         maintenance.kind === 'nginx'
@@ -60,7 +63,6 @@ export function peopleActivities(settings: Settings) {
           ({ home, schema }) =>
             `The old objects of schema ${home} wait in schema ${schema}: docs/if-it-stops.md, "By hand", has the commands that move them home, or remove them.`,
         ),
-        `When production is safe, remove the ledger: psql "$${variable}" -c 'drop schema kirikae cascade'`,
       ];
     },
   };

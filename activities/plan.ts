@@ -1,7 +1,6 @@
 /** What a workflow may know of a plan: names, counts and times, no secret. */
 import { Context } from '@temporalio/activity';
 import { UsageError } from '../src/errors';
-import { lanesOfHost } from '../src/postgres/lanes';
 import { databaseOf } from '../src/postgres/url';
 import { findPlan, missingVariables, rollbackChecks, type Plan, type Settings } from '../src/settings/read';
 import { milliseconds } from '../src/settings/schema';
@@ -10,8 +9,6 @@ export interface PlanOutline {
   name: string;
   hash: string;
   hostQueue: string | null;
-  /** Parts copied at a time. */
-  lanes: number;
   checklist: string[];
   approval: { minimum: number; timeoutMs: number; requesterMayApprove: boolean };
   productionDatabase: string;
@@ -21,6 +18,8 @@ export interface PlanOutline {
   rollbackSmoke: { name: string; kind: 'http' | 'sql' | 'command' }[];
   monitor: { forMs: number; everyMs: number };
   retireAfterApproval: boolean;
+  /** How long an outage, or a backup that can't be removed, is borne. */
+  patienceMs: number;
 }
 
 export function planActivities(settings: Settings) {
@@ -42,7 +41,6 @@ function outline(plan: Plan): PlanOutline {
     name: plan.name,
     hash: plan.hash,
     hostQueue: plan.hostQueue ?? null,
-    lanes: lanesOfHost(),
     checklist: plan.checklist,
     approval: {
       minimum: plan.approval.minimum,
@@ -63,5 +61,6 @@ function outline(plan: Plan): PlanOutline {
       everyMs: Math.max(1_000, milliseconds(plan.monitor.every)),
     },
     retireAfterApproval: plan.retireBackup.after === 'approval',
+    patienceMs: milliseconds(plan.patience),
   };
 }

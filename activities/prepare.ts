@@ -8,24 +8,25 @@ import {
 } from '../src/preflight/preflight';
 import type { PreflightResult } from '../src/preflight/result';
 import type { Settings } from '../src/settings/read';
-import { ActivityRun, cancellation, type RunRef } from './context';
+import { cancellation, openRun, type RunRef } from './context';
 
 export function prepareActivities(settings: Settings) {
-  const open = (ref: RunRef) => new ActivityRun(settings, ref);
+  const open = (ref: RunRef) => openRun(settings, ref);
 
   return {
-    /** Programs, folders and the page on the host that holds them. @returns findings */
+    /** Programs, folders, the page and the commands of `rollbackSmoke` on the host that holds them. @returns findings */
     async checkHost({ run: ref }: { run: RunRef }): Promise<string[]> {
-      return checkHost(open(ref).plan, cancellation());
+      const run = await open(ref);
+      return checkHost(run.plan, { key: run.commandKey, signal: cancellation() });
     },
 
     async checkDatabases({ run: ref }: { run: RunRef }): Promise<DatabaseFindings> {
-      const run = open(ref);
+      const run = await open(ref);
       return checkDatabases(run.plan, run.identity);
     },
 
     async deployToShadow({ run: ref }: { run: RunRef }): Promise<string[]> {
-      const run = open(ref);
+      const run = await open(ref);
       return deployToShadow(run.plan, run.commandKey, cancellation());
     },
 
@@ -38,7 +39,7 @@ export function prepareActivities(settings: Settings) {
       catalogue: string;
       deployed: boolean;
     }): Promise<Pick<PreflightResult, 'findings' | 'notes' | 'dropped' | 'tables'>> {
-      return checkMapping(open(ref).plan, { catalogue, deployed });
+      return checkMapping((await open(ref)).plan, { catalogue, deployed });
     },
   };
 }

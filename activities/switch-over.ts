@@ -1,91 +1,145 @@
 /** The switch-over: the destructive reset, the new schema, its rows, the proof. */
-import { sealedManifest } from '../src/backup/manifest';
+import type { Client } from 'pg';
+import { altered, hashOfManifest, sealedManifest, type Manifest } from '../src/backup/manifest';
 import type { Dropped, TableReport } from '../src/contract';
-import { KirikaeError } from '../src/errors';
-import { mirrorClaim, ownClaim, setMark } from '../src/ledger/claim';
+import { ownClaim, type Claim } from '../src/ledger/claim';
 import { keepCounters } from '../src/ledger/late-writes';
+import { hasReached } from '../src/ledger/phases';
 import { beginMigrate, finishMigrate } from '../src/migrate/plan';
 import { verifyMigration } from '../src/migrate/verify';
-import { compareWithShadow, runSchemaStep } from '../src/new-schema/deploy';
+import { compareWithLearnt, runSchemaStep } from '../src/new-schema/deploy';
 import { inTransaction } from '../src/postgres/connect';
 import { emptySchemas } from '../src/postgres/managed-schemas';
+import { endFencedSessions, unsetFence } from '../src/reset/fence';
 import { resetProduction } from '../src/reset/reset';
 import type { Settings } from '../src/settings/read';
-import { ActivityRun, cancellation, type RunRef } from './context';
+import { mustBeApproved } from './back-up';
+import { openRun, type Moved, type RunRef } from './context';
 import { withRoom, type GroupPlan } from './copy-rows';
 import { countBothSides } from './guard';
+import { learntOf } from './learnt';
+
+export interface Verification {
+  moved: Moved;
+  tables: TableReport[];
+  dropped: Dropped[];
+  rows: number;
+  assertions: string[];
+}
+
+/** The manifest that the claim noted. @throws KirikaeError DataDiffer when the backup has another */
+async function sealedOf(backup: Client, { manifestHash }: Claim): Promise<Manifest> {
+  const manifest = await sealedManifest(backup);
+  if (manifestHash === hashOfManifest(manifest)) return manifest;
+  throw altered(backup, ['its manifest is not the one that the run sealed']);
+}
 
 export function switchOverActivities(settings: Settings) {
-  const open = (ref: RunRef) => new ActivityRun(settings, ref);
+  const open = (ref: RunRef) => openRun(settings, ref);
 
   return {
-    /** Compares everything with the manifest under lock, writes the mark and drops; a retry that finds the mark is done. */
-    async reset({ run: ref }: { run: RunRef }): Promise<void> {
-      const run = open(ref);
+    /**
+     * Counts the approvals, compares everything with the manifest under lock, writes the phase `reset` and drops: one transaction. A
+     * retry that finds the phase is done.
+     */
+    async reset({ run: ref }: { run: RunRef }): Promise<Moved> {
+      const run = await open(ref);
       const work = run.work(countBothSides('reset'));
-      await run.sessions(['production', 'backup'], async (pair) => {
-        const { production, backup } = pair;
-        const manifest = await sealedManifest(backup.client);
-        const mode = run.plan.reset?.mode ?? 'drop';
-        await resetProduction(pair, { schemas: run.schemas, mode, manifest, run: run.identity }, work);
-        await mirrorClaim(backup.client, await ownClaim(production.client, run.identity));
+      return run.hold({ roles: ['backup'], phases: ['approved', 'reset'] }, async (pair, claim) => {
+        const production = pair.production.client;
+        if (claim.phase === 'reset') return run.mirrored(production);
+        await resetProduction(
+          pair,
+          {
+            schemas: run.schemas,
+            mode: run.plan.reset?.mode ?? 'drop',
+            manifest: await sealedOf(pair.backup.client, claim),
+            isDone: async (client) => {
+              const now = await ownClaim(client, run.identity, ['approved', 'reset']);
+              await mustBeApproved(run, client, now.fingerprint);
+              return now.phase === 'reset';
+            },
+            note: run.advancing('reset'),
+            mayWrite: run.stillMay(['reset']),
+          },
+          work,
+        );
+        return run.mirrored(production);
       });
     },
 
-    /** The new schema into emptied production, compared with the shadow; every attempt starts from empty. */
-    async deploySchema({ run: ref }: { run: RunRef }): Promise<void> {
-      const run = open(ref);
-      await run.sessions(['production'], async ({ production: { client: production } }) => {
-        await inTransaction(production, async () => {
-          const claim = await ownClaim(production, run.identity);
-          if (!claim.resetAt || claim.liveAt || claim.verifiedAt) {
-            throw new KirikaeError(
-              'StepFailed',
-              'The ledger does not call for a schema now, so nothing was emptied.',
-            );
-          }
-          await emptySchemas(production, run.schemas);
-        });
-        const target = { url: run.url('production'), client: production };
-        await runSchemaStep(target, run.plan, { key: run.commandKey, signal: cancellation() });
-      });
-      await compareWithShadow(run.url('production'), run.url('shadow'), run.schemas);
+    /** The new schema into emptied production, compared with what the shadow got; every attempt starts from empty. */
+    async deploySchema({ run: ref }: { run: RunRef }): Promise<Moved> {
+      const run = await open(ref);
+      return run.hold(
+        { roles: [], phases: ['reset', 'built'] },
+        async ({ production: { client, url } }, claim) => {
+          if (claim.phase === 'built') return run.mirrored(client);
+          await inTransaction(client, async () => {
+            await emptySchemas(client, run.schemas);
+            await run.stillMay(['reset'])(client);
+          });
+          await runSchemaStep({ url, client }, run.plan, {
+            key: run.commandKey,
+            signal: run.signal,
+            mayRun: () => run.lookAgain(['reset']),
+          });
+          await compareWithLearnt(url, await learntOf(client), run.schemas);
+          return run.move(client, 'built');
+        },
+      );
     },
 
     /** Strips keys and indexes off the new schema and plans the parts. */
     async beginMigrate({ run: ref }: { run: RunRef }): Promise<GroupPlan> {
-      const run = open(ref);
-      return run.sessions(['production', 'backup'], async (pair) =>
-        withRoom(await beginMigrate(pair, { plan: run.plan, run: run.identity }), pair),
+      const run = await open(ref);
+      return run.hold({ roles: ['backup'], phases: ['built', 'migrated'] }, async (pair) =>
+        withRoom(
+          await beginMigrate(pair, { plan: run.plan, mayWrite: run.stillMay(['built', 'migrated']) }),
+          pair,
+        ),
       );
     },
 
-    async finishMigrate({ run: ref }: { run: RunRef }): Promise<void> {
-      const run = open(ref);
-      await run.sessions(['production', 'backup'], async ({ production, backup }) => {
-        const manifest = await sealedManifest(backup.client);
-        const databases = { production, shadow: run.place('shadow') };
-        await finishMigrate(databases, { plan: run.plan, run: run.identity, manifest }, run.work());
-      });
+    /** Keys, indexes and triggers back, sequences, statistics; then it is `migrated`. */
+    async finishMigrate({ run: ref }: { run: RunRef }): Promise<Moved> {
+      const run = await open(ref);
+      return run.hold(
+        { roles: ['backup'], phases: ['built', 'migrated'] },
+        async ({ production, backup }, claim) => {
+          if (claim.phase === 'migrated') return run.mirrored(production.client);
+          const order = {
+            plan: run.plan,
+            learnt: await learntOf(production.client),
+            manifest: await sealedManifest(backup.client),
+            mayWrite: run.stillMay(['built']),
+          };
+          await finishMigrate(production, order, run.work());
+          return run.move(production.client, 'migrated');
+        },
+      );
     },
 
-    /** Conservation, content, schema, assertions; then the mark `verified` and the counters of later writes. */
-    async verify({
-      run: ref,
-    }: {
-      run: RunRef;
-    }): Promise<{ tables: TableReport[]; dropped: Dropped[]; rows: number; assertions: string[] }> {
-      const run = open(ref);
+    /**
+     * Conservation, content, schema, assertions; then, in one transaction, `verified`, the counters of later writes and the fence's
+     * former setting.
+     */
+    async verify({ run: ref }: { run: RunRef }): Promise<Verification> {
+      const run = await open(ref);
       const work = run.work(countBothSides('verify'));
-      return run.sessions(['production', 'backup'], async (pair) => {
+      return run.hold({ roles: ['backup'], phases: ['migrated', 'verified'] }, async (pair, claim) => {
         const production = pair.production.client;
-        await ownClaim(production, run.identity);
+        const learnt = await learntOf(production);
         const manifest = await sealedManifest(pair.backup.client);
-        const databases = { ...pair, shadow: run.place('shadow') };
-        const verified = await verifyMigration(databases, { plan: run.plan, manifest }, work);
-        await keepCounters(production, run.schemas);
-        await setMark(production, 'verified_at');
-        return verified;
+        const verified = await verifyMigration(pair, { plan: run.plan, manifest, learnt }, work);
+        const moved = hasReached(claim.phase, 'verified')
+          ? await run.mirrored(production)
+          : await run.move(production, 'verified', async (client) => {
+              await keepCounters(client, run.schemas);
+              await unsetFence(client, claim);
+            });
+        await endFencedSessions(production);
+        return { ...verified, moved };
       });
     },
   };

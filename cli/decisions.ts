@@ -54,10 +54,10 @@ export function confirmCheck(io: Io, id: string, options: ConfirmOptions): Promi
   }));
 }
 
-/** Sends `retry`, `settle` or `retireBackup`. */
+/** Sends `retry`, `settle`, `standDown` or `retireBackup`. */
 export function tellRun(
   io: Io,
-  name: 'retry' | 'settle' | 'retireBackup',
+  name: 'retry' | 'settle' | 'standDown' | 'retireBackup',
   id: string,
   options: DecisionOptions,
 ): Promise<number> {

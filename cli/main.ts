@@ -1,8 +1,10 @@
 /** The command line: commands, options and help texts. What a command does stands in the file of its theme. */
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { checkPlans } from './check';
+import { command, decision, example, onRun, text, withConfig, wholeNumber } from './command-options';
 import { cancelRun, confirmCheck, decideApproval, rollBack, tellRun } from './decisions';
-import { CommandFailed, describeFailure } from './failures';
+import { describeFailure } from './failures';
+import { addRecoveryCommands } from './recovery-commands';
 import { startRun } from './start';
 import { showStatus, writeReport } from './status';
 import { type Io, printJson, processIo } from './terminal';
@@ -53,7 +55,7 @@ function buildProgram(io: Io, finish: Finish): Command {
   addRunCommands(program, io, finish);
   addDecisionCommands(program, io, finish);
   addOperatorCommands(program, io, finish);
-  addLaterCommands(program);
+  addRecoveryCommands(program, io, finish);
   return program;
 }
 
@@ -151,6 +153,11 @@ function addDecisionCommands(program: Command, io: Io, finish: Finish): void {
   const plain = [
     ['retry', 'retry', 'Go on after a repair, when the run is parked'],
     ['settle', 'settle', 'End a parked run as it is; page and fence stay as they are'],
+    [
+      'stand-down',
+      'standDown',
+      'Take back a parked way back that has emptied nothing; the run is again where it was',
+    ],
     ['retire-backup', 'retireBackup', 'Approve that the backup database is deleted'],
   ] as const;
   for (const [word, name, does] of plain) {
@@ -189,61 +196,4 @@ function addOperatorCommands(program: Command, io: Io, finish: Finish): void {
       finish.exitCode = await writeReport(io, id, options);
     });
   example(report, 'kirikae report kirikae-tumiki --out tumiki.html');
-}
-
-// Known words that do nothing yet: a sentence is better than "unknown command" on the worst day.
-function addLaterCommands(program: Command): void {
-  for (const name of ['recover', 'restore']) {
-    program
-      .command(name, { hidden: true })
-      .allowUnknownOption()
-      .allowExcessArguments()
-      .helpOption(false)
-      .action(() => {
-        throw new CommandFailed(
-          `kirikae ${name} comes in a later version; nothing was done. The steps to take without it are in docs/if-it-stops.md, "By hand".`,
-        );
-      });
-  }
-}
-
-function command(program: Command, name: string, description: string): Command {
-  return program
-    .command(name)
-    .description(`${description}.`)
-    .option('--json', `print JSON alone, e.g. kirikae ${name} … --json | jq`)
-    .option('--yes', `answer every question with yes, e.g. kirikae ${name} … --yes`);
-}
-
-function onRun(command: Command): Command {
-  return command.argument('<id>', 'the workflow ID of the run, e.g. kirikae-tumiki', text);
-}
-
-function withConfig(command: Command): Command {
-  return command.option(
-    '--config <file>',
-    'the settings, e.g. --config ./kirikae.yaml (default: KIRIKAE_CONFIG, else ./kirikae.yaml)',
-    text,
-  );
-}
-
-function decision(program: Command, name: string, description: string): Command {
-  return onRun(command(program, name, description))
-    .requiredOption('--by <name>', 'who says it, e.g. --by alice', text)
-    .option('--note <note>', 'why, kept for the report, e.g. --note "agreed in the call"', text);
-}
-
-function example(command: Command, line: string, more?: string): void {
-  command.addHelpText('after', `\nExample:\n  ${line}${more ? `\n\n${more}` : ''}`);
-}
-
-function wholeNumber(value: string): number {
-  if (!/^[1-9]\d{0,2}$/.test(value))
-    throw new InvalidArgumentError('It must be a whole number from 1 to 999.');
-  return Number(value);
-}
-
-function text(value: string): string {
-  if (value.trim() === '') throw new InvalidArgumentError('It must not be empty.');
-  return value;
 }

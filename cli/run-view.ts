@@ -5,13 +5,32 @@ import {
   WorkflowNotFoundError,
 } from '@temporalio/client';
 import { defaultPayloadConverter } from '@temporalio/common';
-import { type Heartbeat, QUERIES, STEPS, type Status, type StepStatus, WORKFLOW_TYPE } from '../src/contract';
+import {
+  type Heartbeat,
+  QUERIES,
+  STEPS,
+  type Status,
+  type StepProgress,
+  type StepStatus,
+  WAY_BACK_STEPS,
+  WORKFLOW_TYPE,
+  type WayBackStatus,
+  describeGoingBack,
+  isGoingBack,
+  wayBackStepOf,
+} from '../src/contract';
+import { LIMITS, oneLine } from '../src/text';
 import { type Temporal, askServer, askWorker } from './connection';
 import { CommandFailed, innermostMessage } from './failures';
 
-/** Work of a step that its heartbeats tell of and `status` does not know yet. */
+/** An activity that Temporal has open: work that its heartbeats tell of, and why it is being retried. `status` knows neither yet. */
 export interface InFlight {
-  step: Status['step'];
+  /** Its type, e.g. `dropBackup`. */
+  activity: string;
+  /** The step of the runbook that it works for; null for one of the way back. */
+  step: StepStatus['name'] | null;
+  /** The step of the way back that it works for; null on the way forward, and between two such steps. */
+  wayBackStep: WayBackStatus['name'] | null;
   rows: number;
   bytes: number;
   detail: string | null;
@@ -40,10 +59,11 @@ export async function lookAtRun(temporal: Temporal, id: string): Promise<RunView
     );
   }
   const status = await queryRun<Status>(temporal, id, QUERIES.status);
+  const children = await describeChildren(temporal, description);
   return {
     id,
     status: { ...status, downtimeMs: downtimeNow(status), predictedEnd: predictedNow(status) },
-    inFlight: inFlightOf(description, status),
+    inFlight: [description, ...children].flatMap((open) => inFlightOf(open, status)),
     execution: description.status.name,
   };
 }
@@ -73,6 +93,16 @@ async function describeRun(temporal: Temporal, id: string): Promise<WorkflowExec
   }
 }
 
+// The monitoring's checks are activities of a child, which may have ended since.
+async function describeChildren(
+  temporal: Temporal,
+  { raw }: WorkflowExecutionDescription,
+): Promise<WorkflowExecutionDescription[]> {
+  const children = (raw.pendingChildren ?? []).flatMap(({ workflowId }) => workflowId ?? []);
+  const described = await Promise.all(children.map((id) => describeRun(temporal, id).catch(() => null)));
+  return described.filter((description) => description !== null);
+}
+
 /** Sends a query to a run. @throws Unanswered without a worker, CommandFailed when the run can't answer it */
 export async function queryRun<T>(temporal: Temporal, id: string, query: string): Promise<T> {
   const handle = temporal.client.workflow.getHandle(id);
@@ -87,34 +117,65 @@ export async function queryRun<T>(temporal: Temporal, id: string, query: string)
 }
 
 /** The steps with rows and bytes in flight added, and the attempt and last failure of what is being retried. */
-export function stepsWithInFlight(view: RunView): StepStatus[] {
-  return view.status.steps.map((step) => {
-    const parts = view.inFlight.filter((part) => part.step === step.name);
-    if (parts.length === 0 || isOver(step)) return step;
-    const retried = parts.reduce((most, part) => (part.attempt > most.attempt ? part : most));
-    const rows = parts.reduce((sum, part) => sum + part.rows, step.rows ?? 0);
-    const bytes = parts.reduce((sum, part) => sum + part.bytes, step.bytes ?? 0);
-    return {
-      ...step,
-      // A part that ended between two questions is counted by both answers.
-      rows: rows > 0 ? Math.min(rows, Math.max(step.rowsTotal ?? rows, step.rows ?? 0)) : step.rows,
-      bytes: bytes > 0 ? bytes : step.bytes,
-      attempt: Math.max(step.attempt, retried.attempt),
-      error: retried.lastFailure ?? step.error,
-    };
-  });
+export function stepsWithInFlight({ status, inFlight }: RunView): StepStatus[] {
+  return status.steps.map((step) =>
+    withInFlight(
+      step,
+      inFlight.filter((part) => part.step === step.name),
+    ),
+  );
 }
 
-function isOver({ state }: StepStatus): boolean {
+/** The same for the steps of the way back; none as long as there is none. */
+export function wayBackWithInFlight({ status, inFlight }: RunView): WayBackStatus[] {
+  return status.wayBack.map((step) =>
+    withInFlight(
+      step,
+      inFlight.filter((part) => part.wayBackStep === step.name),
+    ),
+  );
+}
+
+function withInFlight<S extends StepProgress>(step: S, parts: InFlight[]): S {
+  if (parts.length === 0 || isOver(step)) return step;
+  const retried = parts.reduce((most, part) => (part.attempt > most.attempt ? part : most));
+  const rows = parts.reduce((sum, part) => sum + part.rows, step.rows ?? 0);
+  const bytes = parts.reduce((sum, part) => sum + part.bytes, step.bytes ?? 0);
+  return {
+    ...step,
+    // A part that ended between two questions is counted by both answers.
+    rows: rows > 0 ? Math.min(rows, Math.max(step.rowsTotal ?? rows, step.rows ?? 0)) : step.rows,
+    bytes: bytes > 0 ? bytes : step.bytes,
+    attempt: Math.max(step.attempt, retried.attempt),
+    error: retried.lastFailure ?? step.error,
+  };
+}
+
+function isOver({ state }: StepProgress): boolean {
   return state === 'done' || state === 'undone' || state === 'skipped';
 }
 
-/** Sentences for the parts that are being retried: `backup: attempt 3, the database refuses connections`. */
+/** Where a way back is, in one line, e.g. `going back: restore, attempt 3: connect ECONNREFUSED …`; null on the way forward. */
+export function describeWayBack(view: RunView): string | null {
+  if (!isGoingBack(view.status)) return null;
+  const at = wayBackStepOf({ ...view.status, wayBack: wayBackWithInFlight(view) });
+  return oneLine(describeGoingBack(at ?? openBetweenSteps(view)), LIMITS.header);
+}
+
+function openBetweenSteps({ inFlight }: RunView) {
+  const retried = inFlight.find(({ step, attempt }) => step === null && attempt > 1);
+  return retried ? { name: retried.activity, attempt: retried.attempt, error: retried.lastFailure } : null;
+}
+
+/** Sentences for what is being retried: `backup: attempt 3, the database refuses connections`. */
 export function retrySentences(view: RunView): string[] {
-  const sentences = view.inFlight
-    .filter((part) => part.attempt > 1)
-    .map((part) => `${part.step}: attempt ${part.attempt}${part.lastFailure ? `, ${part.lastFailure}` : ''}`);
+  const sentences = view.inFlight.filter((part) => part.attempt > 1).map(describeRetry);
   return [...new Set(sentences)];
+}
+
+function describeRetry({ step, wayBackStep, activity, attempt, lastFailure }: InFlight): string {
+  const where = step ?? (wayBackStep ? `going back, ${wayBackStep}` : 'going back');
+  return `${where}: attempt ${attempt} of ${activity}${lastFailure ? `, ${lastFailure}` : ''}`;
 }
 
 function inFlightOf(description: WorkflowExecutionDescription, status: Status): InFlight[] {
@@ -122,7 +183,8 @@ function inFlightOf(description: WorkflowExecutionDescription, status: Status): 
     const payload = activity.heartbeatDetails?.payloads?.[0];
     const beat = payload ? readHeartbeat(payload) : null;
     return {
-      step: beat?.step ?? status.step,
+      activity: activity.activityType?.name ?? 'an activity',
+      ...placeOf(beat, status),
       rows: beat?.rows ?? 0,
       bytes: beat?.bytes ?? 0,
       detail: beat?.detail ?? null,
@@ -132,11 +194,22 @@ function inFlightOf(description: WorkflowExecutionDescription, status: Status): 
   });
 }
 
+// `fence` is a step of both ways: the one under way is meant. What doesn't say its step works for the present one.
+function placeOf(beat: Heartbeat | null, status: Status): Pick<InFlight, 'step' | 'wayBackStep'> {
+  const wayBackStep = WAY_BACK_STEPS.find((name) => name === beat?.step);
+  const step = STEPS.find((name) => name === beat?.step);
+  if (wayBackStep && (isGoingBack(status) || !step)) return { step: null, wayBackStep };
+  if (step) return { step, wayBackStep: null };
+  return isGoingBack(status)
+    ? { step: null, wayBackStep: wayBackStepOf(status)?.name ?? null }
+    : { step: status.step, wayBackStep: null };
+}
+
 // A heartbeat is a hint for people: one that can't be read is left out.
 function readHeartbeat(payload: Parameters<typeof defaultPayloadConverter.fromPayload>[0]): Heartbeat | null {
   try {
     const beat = defaultPayloadConverter.fromPayload<Partial<Heartbeat> | null>(payload);
-    if (!beat?.step || !STEPS.includes(beat.step)) return null;
+    if (!beat?.step) return null;
     return { step: beat.step, rows: beat.rows ?? 0, bytes: beat.bytes ?? 0, detail: beat.detail };
   } catch {
     return null;

@@ -1,5 +1,5 @@
 /** Where the command line reads and writes: streams, colours, and questions on a terminal. */
-import { checkbox, confirm } from '@inquirer/prompts';
+import { checkbox, confirm, input } from '@inquirer/prompts';
 import pc from 'picocolors';
 
 export interface Io {
@@ -46,6 +46,11 @@ export function colorsOf(io: Io): Colors {
 /** Asks a yes-or-no question on the terminal; the default answer is no. */
 export function askYesNo(io: Io, options: CommonOptions, message: string): Promise<boolean> {
   return confirm({ message, default: false }, streams(io, options));
+}
+
+/** Asks for a text on the terminal. */
+export function askText(io: Io, options: CommonOptions, message: string): Promise<string> {
+  return input({ message }, streams(io, options));
 }
 
 /** Asks which items are true; returns those that were ticked. */

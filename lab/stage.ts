@@ -175,15 +175,15 @@ export interface Page {
   stop: () => Promise<void>;
 }
 
-/** Serves a page on a free port: 503 while the flag file exists, else 200. */
-export async function startPage(flagFile: string): Promise<Page> {
+/** Serves a page on a port, or a free one: 503 while the flag file exists, else 200. */
+export async function startPage(flagFile: string, port = 0): Promise<Page> {
   const health = { status: 200 };
   const server = createServer((request, response) => {
     const on = existsSync(flagFile);
     response.statusCode = request.url === '/health' ? health.status : on ? 503 : 200;
     response.end(on ? 'maintenance' : 'hello');
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
     health,

@@ -105,7 +105,7 @@ export interface ConfirmPayload {
   note?: string;
 }
 
-/** Payload of `retry`, `settle`, `retireBackup`. */
+/** Payload of `retry`, `settle`, `standDown`, `retireBackup`. */
 export interface OperatorPayload {
   by: string;
   note?: string;
@@ -116,8 +116,8 @@ export interface RollBackPayload extends OperatorPayload {
   acceptLoss?: boolean;
 }
 
-export interface StepStatus {
-  name: StepName;
+/** How far a step is, of the runbook or of a way back. */
+export interface StepProgress {
   state: StepState;
   /** ISO 8601, UTC; null until it happened. */
   startedAt: string | null;
@@ -127,6 +127,14 @@ export interface StepStatus {
   bytes: number | null;
   attempt: number;
   error: string | null;
+}
+
+export interface StepStatus extends StepProgress {
+  name: StepName;
+}
+
+export interface WayBackStatus extends StepProgress {
+  name: WayBackStepName;
 }
 
 export interface BackupStatus {
@@ -148,6 +156,10 @@ export interface Dropped {
 export interface Status {
   plan: string;
   step: StepName;
+  /** The ledger's phase; null before production is claimed. */
+  phase: Phase | null;
+  /** The ledger's window of downtime, from 1: a roll back after `live` opens the next one. */
+  window: number;
   outcome: Outcome | null;
   parked: boolean;
   live: boolean;
@@ -161,8 +173,45 @@ export interface Status {
   waitingSince?: string | null;
   backup: BackupStatus | null;
   steps: StepStatus[];
+  /** The steps of the way back of this window; empty until there is one. */
+  wayBack: WayBackStatus[];
   dropped: Dropped[];
   notes: string[];
+}
+
+/** True while a run goes back, whatever step of the runbook it left. */
+export function isGoingBack(status: Status): boolean {
+  const isUnderWay = status.wayBack.some(({ state }) => state === 'running' || state === 'waiting');
+  return status.outcome === null && (isUnderWay || isPhaseOfReturn(status.phase));
+}
+
+function isPhaseOfReturn(phase: Phase | null): boolean {
+  switch (phase) {
+    case 'returning':
+    case 'aside':
+    case 'emptied':
+    case 'restored':
+    case 'home':
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** The step of the way back that a run is at: the one that runs, waits or has failed; null between two, and on the way forward. */
+export function wayBackStepOf(status: Status): WayBackStatus | null {
+  if (!isGoingBack(status)) return null;
+  const isAt = ({ state }: WayBackStatus) => ['running', 'waiting', 'failed'].includes(state);
+  return status.wayBack.find(isAt) ?? null;
+}
+
+/** What a way back is at, to be cut to a line's length: `going back: restore, attempt 3: connect ECONNREFUSED …`. */
+export function describeGoingBack(
+  at: { name: string; attempt: number; error: string | null } | null,
+): string {
+  if (at === null) return 'going back';
+  const attempt = at.attempt > 1 ? `, attempt ${at.attempt}` : '';
+  return `going back: ${at.name}${attempt}${at.error === null ? '' : `: ${at.error}`}`;
 }
 
 /** One thing a person said to the run; kept for the report. */
@@ -212,6 +261,7 @@ export const COMMANDS = [
   'confirm',
   'retry',
   'settle',
+  'standDown',
   'rollBack',
   'retireBackup',
 ] as const;
@@ -219,7 +269,7 @@ export type CommandName = (typeof COMMANDS)[number];
 
 /** What a heartbeat of a long activity says: rows and bytes in flight, beyond those of finished parts. */
 export interface Heartbeat {
-  step: StepName;
+  step: StepName | WayBackStepName;
   rows: number;
   bytes: number;
   detail?: string;

@@ -11,6 +11,8 @@ export const LIMITS = {
   checklist: 200,
   /** A sentence or a command of ours, which may quote others: an error, a note, what is waited for. */
   sentence: 4_000,
+  /** A line that stands above all else; what it quotes stands below in full. */
+  header: 200,
 } as const;
 
 const lineBreaks = /[\p{Zl}\p{Zp}]/gu;

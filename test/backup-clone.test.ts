@@ -104,7 +104,7 @@ test('is refused where the backup database is there already', async () => {
   migration = await layOutMigration(scene.template, clone);
   await onServer(`create database "${backupName()}" template template0`);
   expect(await refusalOf(migration)).toMatch(
-    /is there already, and a clone is always made anew\. Remove it: dropdb .*_backup; or set databases\.backup\.method to copy\./,
+    /is there already, and a clone is always made anew\. Name one that isn't there \(kirikae remove-backup removes a backup of this plan\), or set databases\.backup\.method to copy\./,
   );
 });
 

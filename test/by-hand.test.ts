@@ -1,11 +1,21 @@
 /** docs/if-it-stops.md, "By hand": its own commands, run with bash after a terminate, bring production to a safe end. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
-import { packageRoot } from '../tools/provide';
 import { definitionOf } from '../lab/database-state';
-import { tumikiFolder, withDatabase } from '../lab/stage';
+import { query, tumikiFolder, withDatabase } from '../lab/stage';
+import { PHASES, type Phase } from '../src/contract';
+import { readClaim, type Claim } from '../src/ledger/claim';
+import { HeldRun } from '../src/ledger/held-run';
+import { readMirror } from '../src/ledger/mirror';
+import { withClient } from '../src/postgres/connect';
+import { readSettings } from '../src/settings/read';
+import { beginAside, sealAside } from '../src/way-back/aside';
+import { empty, holdOwnBackup } from '../src/way-back/restore';
+import { turnBack } from '../src/way-back/turn';
+import { byHandEntries, byHandPage } from '../tools/by-hand-page';
+import { packageRoot } from '../tools/provide';
 import { openNamespace, type TestNamespace } from './support/namespace';
 import { testPostgres, type TestDatabase } from './support/environment';
 import {
@@ -22,6 +32,7 @@ import { makeTumikiTemplate } from './support/tumiki-template';
 let template: TestDatabase;
 let server: TestNamespace;
 let migration: Migration;
+const laidOut: Migration[] = [];
 
 beforeAll(async () => {
   template = await makeTumikiTemplate(20);
@@ -32,7 +43,7 @@ afterAll(async () => {
   await server.close();
   await template.drop();
 });
-afterEach(() => migration.drop());
+afterEach(() => laidOut.pop()?.drop());
 
 // What Tumiki's tables lack: identity, a generated column, sequences, views, a function, a trigger, grants, comments.
 const moreObjects = `
@@ -53,14 +64,28 @@ const moreObjects = `
 async function layOut(change: PlanChange = () => undefined): Promise<void> {
   migration = await layOutMigration(template.name, (plan) => {
     plan.mapping = './mapping.yaml';
+    plan.monitor = { for: '1h', every: '1h' };
     change(plan);
   });
+  laidOut.push(migration);
   const mapping = readFileSync(path.join(tumikiFolder, 'mapping.yaml'), 'utf8');
   const withDrop = mapping.replace('drop:\n  tables:\n', '$&    Counter: Only there for the test.\n');
   writeFileSync(path.join(migration.folder, 'mapping.yaml'), withDrop);
 }
 
-test('before the reset, production is writable and open again as it was', async () => {
+test('the page is what the ways of the ledger say, and each place where it can stand is one entry', () => {
+  expect(byHandPage(page())).toBe(page());
+  const named = entriesOnPage();
+  for (const { phase, from } of byHandEntries())
+    expect({ phase, from, entries: named.filter((entry) => fits(entry, phase, from)).length }).toEqual({
+      phase,
+      from,
+      entries: 1,
+    });
+  expect(PHASES.filter((phase) => !named.some(({ phases }) => phases.includes(phase)))).toEqual([]);
+});
+
+test('before the reset, production is writable and open again as it was, and its backup is gone', async () => {
   await layOut();
   await setReadOnlyDefault('off');
   const before = await everything();
@@ -70,13 +95,17 @@ test('before the reset, production is writable and open again as it was', async 
   expect(await readOnlyDefault()).toBe('on');
   await withDatabase(migration.urls.production, async (application) => {
     await expect(application.query(`delete from "Counter"`)).rejects.toThrow('read-only');
-    runByHand('prepare', 'lift the fence', 'page off, ledger away');
+    runByHand('become the holder');
+    // Others that hold the ledger, or another place in it: refused.
+    expect(runWithBash('restore').stderr).toContain('is not where this may be done');
+    expect(runWithBash('roll back from live').stderr).toContain('is not where this may be done');
+    await followPage('sealed');
     // A session of the fence's time would stay read-only: it has ended, so that the application opens a new one.
     await expect(application.query('select 1')).rejects.toThrow();
   });
   expect(await everything()).toEqual(before);
   expect(await readOnlyDefault()).toBe('off');
-  expect(existsSync(migration.flagFile)).toBe(false);
+  expect(await leftBehind()).toEqual([]);
 });
 
 test('between the reset and the new schema, production is restored from the backup', async () => {
@@ -97,47 +126,85 @@ test('between the reset and the new schema, production is restored from the back
   });
   expect((await everything()).tables).toEqual({});
   expect(await readOnlyDefault()).toBe('on');
-  const shown = runByHand('prepare', 'page on', 'fence', 'restore', 'check');
-  expect(shown).toContain('whole: t');
-  runByHand('prepare', 'lift the fence', 'page off, ledger away');
+  await followPage('reset');
+  expect(asideFiles()).toEqual([]);
   expect(await everything()).toEqual(before);
   expect(await readOnlyDefault()).toBeNull();
-  expect(existsSync(migration.flagFile)).toBe(false);
+  expect(await leftBehind()).toEqual([backupName()]);
 });
 
-test('between verify and live, production is restored over the new one, and what differs is named and healed by repeating it', async () => {
+test('after the deploys, a workflow that still lives is overtaken, an altered backup is found, and production is restored', async () => {
   await layOut((plan) => {
     plan.smoke = [{ name: 'Somebody looked', kind: 'manual' }];
   });
   await setReadOnlyDefault('off');
   const before = await everything();
+  await withWorker(migration, server.namespace, async () => {
+    const handle = await startRun(server.client);
+    await approve(handle);
+    await untilStatus(handle, (s) => s.step === 'smoke' && s.waitingFor !== null);
+    runByHand('become the holder');
+    const answer = { by: 'alice', check: 'Somebody looked', passed: true };
+    // It may have found out by itself.
+    await handle.executeUpdate('confirm', { args: [answer] }).catch(() => undefined);
+    const { nextAction, notes } = await untilStatus(handle, (s) => s.parked);
+    expect(JSON.stringify([nextAction, notes])).toContain('by hand');
+    await handle.terminate('for the test');
+  });
+  expect((await everything()).tables).not.toEqual(before.tables);
+  runByHand('turn back', 'page on', 'raise the fence');
+  const name = await nameOfUser(migration.urls.backup);
+  await onBackup(`update "User" set name = 'another' where id = (select min(id) from "User")`);
+  await onBackup(`update kirikae.backup set ddl_post = ddl_post || ' '`);
+  expect(runWithBash('prove the backup')).toMatchObject({
+    status: 1,
+    stdout: 'the stored definition ddl_post was altered\npublic.User has other rows\n',
+  });
+  await onBackup(`update "User" set name = $1 where id = (select min(id) from "User")`, [name]);
+  await onBackup(`update kirikae.backup set ddl_post = left(ddl_post, -1)`);
+  expect(await followPage('returning', { from: 'deployed' })).toEqual(['proxy', 'manager']);
+  expect(asideFiles()).toHaveLength(1);
+  expect(await everything()).toEqual(before);
+  expect(await readOnlyDefault()).toBe('off');
+  expect(await leftBehind()).toEqual([backupName()]);
+});
+
+test('in the middle of a restore, and from each place after it, the way goes on; what differs is named and healed by repeating', async () => {
+  await layOut((plan) => {
+    plan.smoke = [{ name: 'Somebody looked', kind: 'manual' }];
+  });
+  const before = await everything();
   await terminateWhen(async (handle) => {
     await approve(handle);
     await untilStatus(handle, (s) => s.step === 'smoke' && s.waitingFor !== null);
   });
-  expect((await everything()).tables).not.toEqual(before.tables);
-  runByHand('prepare', 'page on', 'fence', 'restore', 'check');
+  await restoreBegun();
+  runByHand('become the holder', 'page on', 'raise the fence', 'restore', 'compare');
   for (const [sql, named] of [
-    [`update "User" set name = 'another' where id = (select min(id) from "User")`, 'User|'],
+    [
+      `update "User" set name = 'another' where id = (select min(id) from "User")`,
+      'public.User has other rows',
+    ],
     [`delete from "Counter" where id = 3`, 'public.Counter does not have its 30 rows'],
     [`select nextval('tickets')`, 'sequence public.tickets is not where it was'],
+    [`create table more ()`, 'public.more is there though it was not'],
   ] as const) {
-    await withDatabase(migration.urls.production, async (client) => {
-      await client.query('set default_transaction_read_only = off');
-      await client.query(sql);
-    });
-    expect(runWithBash('prepare', 'check')).toMatchObject({
+    await onProduction(sql);
+    expect(runWithBash('compare')).toMatchObject({
       status: 1,
       stdout: expect.stringContaining(named) as unknown,
     });
   }
-  runByHand('prepare', 'restore', 'check');
-  runByHand('prepare', 'lift the fence', 'page off, ledger away');
+  await followPage('emptied', { from: 'deployed', until: 'undo the deploys' });
+  expect(await readOnlyDefault()).toBeNull();
+  await followPage('restored', { from: 'deployed', until: 'page off' });
+  expect(await mirrorAndClaim()).toMatchObject([{ phase: 'home' }, { phase: 'home' }]);
+  await followPage('home', { from: 'deployed' });
   expect(await everything()).toEqual(before);
-  expect(await readOnlyDefault()).toBe('off');
+  expect(await leftBehind()).toEqual([backupName()]);
 });
 
-test('between migrate and live, old objects that were kept are moved home', async () => {
+test('old objects that were kept are moved home, from aside', async () => {
   await layOut((plan) => {
     plan.reset = { mode: 'keep' };
     plan.smoke = [{ name: 'Somebody looked', kind: 'manual' }];
@@ -147,28 +214,50 @@ test('between migrate and live, old objects that were kept are moved home', asyn
     await approve(handle);
     await untilStatus(handle, (s) => s.step === 'smoke' && s.waitingFor !== null);
   });
-  runByHand('prepare', 'page on', 'fence', 'move home', 'check', 'lift the fence', 'page off, ledger away');
+  await asTheRun(setAside);
+  await followPage('aside', { from: 'deployed', restore: 'move home' });
   expect(await everything()).toEqual(before);
-  expect(await oldSchemas()).toEqual([]);
+  expect(await leftBehind()).toEqual([backupName()]);
 });
 
 test.each(['drop', 'keep'])('after live, only what the run left is removed (reset.mode %s)', async (mode) => {
-  await layOut((plan) => {
-    plan.reset = { mode };
-    plan.monitor = { for: '1h', every: '1h' };
-  });
-  await terminateWhen(async (handle) => {
-    await approve(handle);
-    await untilStatus(handle, (s) => s.step === 'monitor');
-  });
+  await layOut((plan) => (plan.reset = { mode }));
+  await goLive();
   const live = await everything();
   expect(live.ledger).toBe(true);
-  runByHand('prepare', 'lift the fence');
-  if (mode === 'keep') runByHand('prepare', 'old objects away');
-  runByHand('prepare', 'page off, ledger away');
+  await followPage('live');
   expect(await everything()).toEqual({ ...live, ledger: false });
-  expect(await oldSchemas()).toEqual([]);
-  expect(existsSync(migration.flagFile)).toBe(false);
+  expect(await leftBehind()).toEqual([backupName()]);
+});
+
+test('after live, where people accept the loss, what users wrote is set aside and production restored; or it stays live', async () => {
+  await layOut();
+  const before = await everything();
+  await goLive();
+  await onProduction(`update "User" set name = 'written after live' where id = (select min(id) from "User")`);
+  const live = await everything();
+  // People take it back, behind the page.
+  runByHand('become the holder', 'roll back from live', 'page on', 'raise the fence');
+  expect(await readOnlyDefault()).toBe('on');
+  runByHand('stand down', 'page off');
+  expect(await everything()).toEqual(live);
+  expect(await readOnlyDefault()).toBeNull();
+  expect(await mirrorAndClaim()).toMatchObject([
+    { phase: 'live', from: null },
+    { phase: 'live', from: null },
+  ]);
+  await followPage('live', { way: 1, until: 'over' });
+  expect(await mirrorAndClaim()).toMatchObject([
+    { phase: 'home', window: 3 },
+    { phase: 'home', window: 3 },
+  ]);
+  runByHand('over');
+  expect(asideFiles()).toEqual([expect.stringMatching(/_abandoned_.*_3\.sql$/)]);
+  expect(readFileSync(path.join(migration.folder, asideFiles()[0] ?? ''), 'utf8')).toContain(
+    'written after live',
+  );
+  expect(await everything()).toEqual(before);
+  expect(await leftBehind()).toEqual([backupName()]);
 });
 
 test('the commands that a settled run hands over lift the fence and take the page down', async () => {
@@ -191,7 +280,7 @@ test('the commands that a settled run hands over lift the fence and take the pag
   const commands = notes.flatMap(
     (note) => /^(?:To lift|To take|When production).*?: (.*)$/.exec(note)?.[1] ?? [],
   );
-  expect(commands).toHaveLength(3);
+  expect(commands).toHaveLength(2);
   for (const command of commands) {
     const { status, stderr } = bash(command);
     expect({
@@ -200,10 +289,174 @@ test('the commands that a settled run hands over lift the fence and take the pag
       stderr: stderr.replace(/^NOTICE.*|^DETAIL.*|^drop cascades.*|^\s*$/gm, '').trim(),
     }).toEqual({ command, status: 0, stderr: '' });
   }
-  expect(await everything()).toEqual(before);
+  expect(await everything()).toEqual({ ...before, ledger: true });
   expect(await readOnlyDefault()).toBeNull();
   expect(existsSync(migration.flagFile)).toBe(false);
 });
+
+interface PageEntry {
+  phases: string[];
+  /** Empty where it doesn't matter. */
+  from: string[];
+  /** Titles of blocks, in order; more than one where people choose. */
+  ways: string[][];
+}
+
+function entriesOnPage(): PageEntry[] {
+  const list = page().split('<!-- The list below')[1]?.split('<!-- The end of the list')[0] ?? '';
+  const names = (text = '') => [...text.matchAll(/`(\w+)`/g)].map(([, name = '']) => name);
+  return list
+    .split('\n- Phase ')
+    .slice(1)
+    .map((text) => {
+      const [head = '', ...ways] = text.split(/:\n {2}(?:- )?|\n {2}- /);
+      const [phases, from] = head.split('going back from');
+      return {
+        phases: names(phases),
+        from: names(from),
+        ways: ways.map((way) =>
+          [...way.matchAll(/\[([^\]]+)\]/g)].map(([, link = '']) => link.toLowerCase()),
+        ),
+      };
+    });
+}
+
+function fits(entry: PageEntry, phase: Phase, from: Phase | null): boolean {
+  return entry.phases.includes(phase) && (entry.from.length === 0 || entry.from.includes(from ?? ''));
+}
+
+interface Follow {
+  from?: Phase;
+  /** Ends before this heading. */
+  until?: string;
+  /** The block instead of "restore". */
+  restore?: string;
+  /** Which of those that people choose from. */
+  way?: number;
+}
+
+/** Becomes the holder and follows the page's entry for where the ledger stands. @returns the deploys that it names */
+async function followPage(
+  phase: Phase,
+  { from, until, restore = 'restore', way = 0 }: Follow = {},
+): Promise<string[]> {
+  runByHand('become the holder');
+  expect(await withClient(migration.urls.production, 'test', readClaim)).toMatchObject({
+    phase,
+    from: from ?? null,
+    holder: 'by hand',
+  });
+  const [entry] = entriesOnPage().filter((item) => fits(item, phase, from ?? null));
+  const titles = entry?.ways[way] ?? [];
+  const deploys: string[] = [];
+  const blocks: string[] = [];
+  for (const title of until ? titles.slice(0, titles.indexOf(until)) : titles) {
+    if (title === 'look at the old version') continue;
+    if (title === 'undo the deploys') {
+      runByHand(...blocks.splice(0));
+      deploys.push(...runByHand('deploys').trim().split('\n').filter(Boolean));
+      blocks.push('deploys undone');
+    } else blocks.push(title === 'restore' ? restore : title);
+  }
+  const shown = runByHand(...blocks);
+  // Nothing differs, not even in the definition.
+  expect(shown.replace(/^-rw-------.*_abandoned_.*\n/m, '')).toBe('');
+  return deploys;
+}
+
+async function goLive(): Promise<void> {
+  await terminateWhen(async (handle) => {
+    await approve(handle);
+    await untilStatus(handle, (s) => s.step === 'monitor');
+  });
+}
+
+/** The run's own pieces, as its holder, where a terminated workflow can't be stopped in time. */
+async function asTheRun(work: (run: HeldRun) => Promise<void>): Promise<void> {
+  const plan = readSettings(migration.settingsFile).plans.tumiki;
+  const claim = await withClient(migration.urls.production, 'test', readClaim);
+  if (!plan || !claim) throw new Error('There is no plan, or no claim.');
+  const { namespace, workflowId, firstRunId, holder } = claim;
+  const identity = { namespace, workflowId, firstRunId, runId: holder, plan: claim.plan };
+  const ending = new AbortController();
+  await work(new HeldRun(plan, { identity, key: 'test', attempt: 1, signal: ending.signal })).finally(() =>
+    ending.abort(),
+  );
+}
+
+async function setAside(run: HeldRun): Promise<void> {
+  await turnBack(run, { intent: 'goBack', by: [] });
+  await beginAside(run);
+  await sealAside(run);
+}
+
+/** Emptied, with the old definition and none of the rows. */
+async function restoreBegun(): Promise<void> {
+  await asTheRun(async (run) => {
+    await setAside(run);
+    const held = new AbortController();
+    const holding = new HeldRun(run.plan, {
+      identity: run.identity,
+      key: 'hold',
+      attempt: 1,
+      signal: held.signal,
+    });
+    const hold = holdOwnBackup(holding);
+    await empty(run);
+    held.abort();
+    await hold;
+  });
+}
+
+async function mirrorAndClaim(): Promise<(Claim | null)[]> {
+  const found = [
+    await withClient(migration.urls.backup, 'test', readMirror),
+    await withClient(migration.urls.production, 'test', readClaim),
+  ];
+  expect(found[0]).toEqual(found[1]);
+  return found;
+}
+
+/** Files of databases that were set aside. */
+function asideFiles(): string[] {
+  return readdirSync(migration.folder).filter((name) => name.includes('_abandoned_'));
+}
+
+function backupName(): string {
+  return `${migration.production.name}_backup`;
+}
+
+/** Databases beside production, schemas in it, and the flag. */
+async function leftBehind(): Promise<string[]> {
+  const databases = await query<{ name: string }>(
+    testPostgres().url('postgres'),
+    `select datname as name from pg_database where starts_with(datname, $1) and datname <> $1 order by 1`,
+    [migration.production.name],
+  );
+  const schemas = await query<{ name: string }>(
+    migration.urls.production,
+    `select nspname as name from pg_namespace where nspname like 'kirikae%'`,
+  );
+  return [...databases, ...schemas]
+    .map(({ name }) => name)
+    .concat(existsSync(migration.flagFile) ? 'flag' : []);
+}
+
+async function onProduction(sql: string): Promise<void> {
+  await withDatabase(migration.urls.production, async (client) => {
+    await client.query('set default_transaction_read_only = off');
+    await client.query(sql);
+  });
+}
+
+async function onBackup(sql: string, values?: unknown[]): Promise<void> {
+  await query(migration.urls.backup, sql, values);
+}
+
+async function nameOfUser(url: string): Promise<unknown> {
+  const rows = await query(url, `select name from "User" order by id limit 1`);
+  return rows[0]?.name;
+}
 
 /** Starts a run, waits for `reached`, terminates it and ends its worker. */
 async function terminateWhen(reached: (handle: WorkflowHandle) => Promise<void>): Promise<void> {
@@ -217,12 +470,17 @@ async function terminateWhen(reached: (handle: WorkflowHandle) => Promise<void>)
 /** Runs blocks of the page's section in one bash, in the plan's folder; they must succeed. */
 function runByHand(...titles: string[]): string {
   const { status, stdout, stderr } = runWithBash(...titles);
-  expect({ status, stderr }).toEqual({ status: 0, stderr: expect.not.stringContaining('ERROR') as unknown });
+  const shown = status === 0 ? '' : stdout;
+  expect({ status, stderr, shown }).toEqual({
+    status: 0,
+    stderr: expect.not.stringContaining('ERROR') as unknown,
+    shown: '',
+  });
   return stdout;
 }
 
 function runWithBash(...titles: string[]) {
-  return bash(titles.map(block).join('\n'));
+  return bash(['prepare', ...titles].map(block).join('\n'));
 }
 
 function bash(script: string) {
@@ -238,9 +496,14 @@ function bash(script: string) {
   });
 }
 
+function page(): string {
+  return readFileSync(path.join(packageRoot, 'docs', 'if-it-stops.md'), 'utf8');
+}
+
 function block(title: string): string {
-  const page = readFileSync(path.join(packageRoot, 'docs', 'if-it-stops.md'), 'utf8');
-  const found = page.split('```sh\n').find((text) => new RegExp(`^# By hand: ${title}\\b`).test(text));
+  const found = page()
+    .split('```sh\n')
+    .find((text) => text.startsWith(`# By hand: ${title}\n`));
   if (found === undefined) throw new Error(`docs/if-it-stops.md has no block "By hand: ${title}".`);
   return found.slice(0, found.indexOf('\n```'));
 }
@@ -269,14 +532,6 @@ async function everything() {
       ledger: rows[0]?.ledger,
     };
   });
-}
-
-async function oldSchemas(): Promise<unknown[]> {
-  const sql = `select nspname from pg_namespace where nspname like 'kirikae%'`;
-  return withDatabase(
-    migration.urls.production,
-    async (client) => (await client.query<{ nspname: string }>(sql)).rows,
-  );
 }
 
 async function setReadOnlyDefault(value: string): Promise<void> {

@@ -19,6 +19,8 @@ const commands = [
   'retire-backup',
   'cancel',
   'report',
+  'restore',
+  'verify-backup',
 ];
 const nobody = { TEMPORAL_ADDRESS: '127.0.0.1:1', HOME: '/nonexistent' };
 
@@ -65,11 +67,8 @@ test('says the mistake as JSON alone with --json', async () => {
   expect(JSON.parse(stdout)).toMatchObject({ problems: [expect.stringContaining('does not exist')] });
 });
 
-test.each([
-  ['recover', 'tumiki'],
-  ['restore', '--from', 'A', '--to', 'B'],
-])('says of %s that it comes later and exits 1', async (...args) => {
-  const { exitCode, stderr } = await runCommand(args, nobody);
+test('says of recover that it comes later and exits 1', async () => {
+  const { exitCode, stderr } = await runCommand(['recover', 'tumiki'], nobody);
   expect(exitCode).toBe(1);
   expect(stderr).toContain('comes in a later version; nothing was done');
 });

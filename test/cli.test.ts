@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { BackupStatus, Outcome, Report, Status } from '../src/contract';
+import type { BackupStatus, Outcome, Report, Status, WayBackStatus } from '../src/contract';
 import { refuseSecondRun } from '../cli/start';
 import { until } from '../lab/stage';
 import { runCommand } from './support/cli-terminal';
@@ -152,7 +152,35 @@ describe('status', () => {
       () => runCommand(['status', id], runs.env),
       (result) => result.stdout.includes('attempt 4'),
     );
-    expect(stdout).toContain('backup: attempt 4, the database refuses connections');
+    expect(stdout).toContain('backup: attempt 4 of failToConnect, the database refuses connections');
+  });
+
+  test('shows what the monitoring tries again, whose activities are those of a child', async () => {
+    const id = await runs.start({ statuses: [{ step: 'monitor', live: true }], childFails: true });
+    const { stdout } = await seen(
+      () => runCommand(['status', id], runs.env),
+      (result) => result.stdout.includes('attempt 4'),
+    );
+    expect(stdout).toContain('monitor: attempt 4 of failToConnect, the database refuses connections');
+  });
+
+  test('shows of a way back which step is tried again and why, instead of "Nothing"', async () => {
+    const wayBack = [wayBackStep('pageOff', 'done'), wayBackStep('removeBackup', 'running')];
+    const nextAction = 'Nothing: the way back runs by itself.';
+    const id = await runs.start({
+      statuses: [{ step: 'backup', phase: 'home', window: 2, wayBack, nextAction }],
+      activity: 'failToConnect',
+    });
+    const { stdout } = await seen(
+      () => runCommand(['status', id], runs.env),
+      (result) => result.stdout.includes('attempt 4'),
+    );
+    const why = 'the database refuses connections (connect ECONNREFUSED 127.0.0.1:5432)';
+    expect(stdout).toContain(`${id}  plan tumiki  going back: removeBackup, attempt 4: ${why}\n`);
+    expect(stdout).toContain('Phase home, window 2');
+    expect(stdout).toMatch(/removeBackup .* running .* 4 │/);
+    expect(stdout).toContain(`↻ going back, removeBackup: attempt 4 of failToConnect, ${why}`);
+    expect(stdout).toMatch(/Next Look at what is being tried again/);
   });
 
   test('shows what is waited for, the fingerprint, drops and notes', async () => {
@@ -254,6 +282,11 @@ test('names the missing worker within 15 s and exits 1', async () => {
   expect(started).toMatchObject({ exitCode: 1, stdout: '' });
   expect(started.stderr).toContain('No worker polls offline-migration');
 });
+
+function wayBackStep(name: WayBackStatus['name'], state: WayBackStatus['state']): WayBackStatus {
+  const counts = { rows: null, rowsTotal: null, bytes: null, attempt: 1, error: null };
+  return { name, state, startedAt: new Date().toISOString(), finishedAt: null, ...counts };
+}
 
 // What stands on a terminal, scrolled-off lines included, after these bytes: lines are erased and the cursor goes up.
 function screenAfter(written: string): string[] {

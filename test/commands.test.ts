@@ -3,7 +3,9 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { pidFile, runCommand, type Command } from '../src/host/command';
+import { runCommand, type Command } from '../src/host/command';
+import { KirikaeError } from '../src/errors';
+import { endCommandsOf, pidFile } from '../src/host/pid-file';
 import { pgDumpVersion, runPgDump } from '../src/postgres/pg-dump';
 import { until } from '../lab/stage';
 
@@ -155,6 +157,113 @@ test('a pid file that cannot be removed does not change how the command ended', 
   expect(lines).toEqual(['done']);
 });
 
+test('a command is told by its process id, and ended when that cannot be noted', async () => {
+  let told = 0;
+  const onStart = (pid: number) => Promise.resolve(void (told = pid));
+  const lines = await run(['sh', '-c', 'echo $$'], { onStart });
+  expect(lines).toEqual([String(told)]);
+
+  const failing = async (pid: number) => {
+    told = pid;
+    await until(() => existsSync(path.join(folder, 'runs')));
+    throw new Error('the ledger is gone');
+  };
+  const running = run(['sh', '-c', 'touch runs; sleep 977'], { onStart: failing });
+  await expect(running).rejects.toThrow('the ledger is gone');
+  expect(isAlive(told)).toBe(false);
+});
+
+test('the limit of a command runs while its process id is being noted', async () => {
+  let isOver = false;
+  const onStart = async (pid: number) => {
+    await until(() => !isAlive(pid));
+    isOver = true;
+  };
+  await expect(run(['sleep', '977'], { onStart, timeoutMs: 500 })).rejects.toThrow(
+    /still running after its limit/,
+  );
+  expect(isOver).toBe(true);
+});
+
+test('a command that the ledger does not allow is not started', async () => {
+  for (const type of ['Overtaken', 'Outage'] as const) {
+    const mayRun = () => Promise.reject(new KirikaeError(type, 'says the ledger'));
+    await expect(run(['sh', '-c', `touch ${folder}/ran`], { mayRun })).rejects.toMatchObject({ type });
+  }
+  expect(existsSync(path.join(folder, 'ran'))).toBe(false);
+  expect(existsSync(pidFile(key))).toBe(false);
+});
+
+test('a running command outlives outages of the ledger and is ended when it is overtaken', async () => {
+  let pid = 0;
+  const answers = [undefined, 'Outage', 'NeedsOperator', undefined, 'Overtaken'] as const;
+  let looks = 0;
+  const mayRun = () => {
+    const type = answers[looks++];
+    return type === undefined ? Promise.resolve() : Promise.reject(new KirikaeError(type, 'says the ledger'));
+  };
+  const onStart = (its: number) => Promise.resolve(void (pid = its));
+  const { lines, tookMs } = await timed(
+    run(['sh', '-c', 'sleep 977 & sleep 977'], { mayRun, mayRunEveryMs: 50, onStart }).catch(
+      (error: unknown) => [String(error)],
+    ),
+  );
+  expect(lines).toEqual(['Overtaken: says the ledger']);
+  expect(looks).toBe(answers.length);
+  expect(tookMs).toBeLessThan(5000);
+  expect(isAlive(pid)).toBe(false);
+});
+
+test('a look that never ends keeps no command from ending', async () => {
+  let looks = 0;
+  const mayRun = () => (looks++ === 0 ? Promise.resolve() : new Promise<void>(() => undefined));
+  const lines = await run(['sh', '-c', 'sleep 0.3; echo done'], { mayRun, mayRunEveryMs: 50 });
+  expect([lines, looks]).toEqual([['done'], 2]);
+});
+
+test('an attempt that is cancelled before it starts ends nothing of another attempt', async () => {
+  const stop = new AbortController();
+  const running = run(['sh', '-c', 'sleep 977'], { signal: stop.signal });
+  await until(() => existsSync(pidFile(key)) && readFileSync(pidFile(key), 'utf8') !== '');
+  const late = run(['true'], { signal: AbortSignal.abort(new Error('lost its place')) });
+  await expect(late).rejects.toThrow('lost its place');
+  const [pid] = readFileSync(pidFile(key), 'utf8').split('\n');
+  expect(isAlive(Number(pid))).toBe(true);
+  stop.abort(new Error('the end'));
+  await expect(running).rejects.toThrow('the end');
+});
+
+test('what a dead worker left of a workflow is ended by its id, whatever time zone it had, and nothing of another', async () => {
+  const ids = { ours: `nightly ${path.basename(folder)}`, theirs: `nightly ${path.basename(folder)} two` };
+  const runId = '0b1c7c1e-58c8-4c3e-9d57-3a4a1c9d8f10';
+  const left: number[] = [];
+  for (const [name, workflow] of Object.entries(ids)) {
+    const script = `
+      const { runCommand } = require(${JSON.stringify(require.resolve('../src/host/command'))});
+      const onStart = async () => process.kill(process.pid, 'SIGKILL');
+      runCommand({ run: ['sh', '-c', 'echo $$ > ${name}.new; mv ${name}.new ${name}; sleep 977'], cwd: ${JSON.stringify(folder)},
+        env: {}, timeoutMs: 15000, key: ${JSON.stringify(`${workflow} ${runId} 7`)}, onStart });`;
+    spawnSync(process.execPath, ['-r', require.resolve('./support/swc-register'), '-e', script], {
+      env: { ...process.env, TZ: 'Asia/Tokyo' },
+    });
+    await until(() => existsSync(path.join(folder, name)));
+    left.push(Number(readFileSync(path.join(folder, name), 'utf8')));
+  }
+  daemons = left;
+  expect(left.map(isAlive)).toEqual([true, true]);
+  expect(endCommandsOf(ids.ours)).toEqual([
+    expect.stringMatching(
+      new RegExp(
+        `^The command "sh -c echo .*" of workflow ${ids.ours} was still running on this host and was ended \\(process group ${left[0]}\\)\\.$`,
+      ),
+    ),
+  ]);
+  await until(() => !isAlive(left[0] ?? 0));
+  expect(left.map(isAlive)).toEqual([false, true]);
+  expect(endCommandsOf(ids.ours)).toEqual([]);
+  expect(endCommandsOf(ids.theirs)).toHaveLength(1);
+});
+
 test('pg_dump has ended when its process has, whatever holds its output', async () => {
   program(
     'pg_dump',
@@ -169,6 +278,14 @@ test('pg_dump has ended when its process has, whatever holds its output', async 
   ).rejects.toThrow(/^pg_dump failed: \d+$/);
   daemons = readFileSync(path.join(folder, 'pids'), 'utf8').trim().split('\n').map(Number);
   expect(daemons.map(isAlive)).toEqual([true, true]);
+});
+
+test('pg_dump that never stops complaining is ended, and its first words are told', async () => {
+  program('pg_dump', 'echo "the first words" >&2; exec yes "and the same again and again" >&2');
+  process.env.KIRIKAE_PG_BIN = folder;
+  await expect(pgDumpVersion()).rejects.toThrow(
+    /^pg_dump wrote more than 1 MB of complaints, the first ones: the first words\n/,
+  );
 });
 
 function run(args: string[], more: Partial<Command> = {}): Promise<string[]> {

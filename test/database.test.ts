@@ -5,7 +5,7 @@ import { createDatabase, databaseExists, dropDatabase } from '../src/postgres/da
 import { one, withClient } from '../src/postgres/connect';
 import { dumpSchema } from '../src/postgres/dump';
 import { identifier } from '../src/postgres/sql';
-import { databaseOf, dropCommand, otherDatabase, throughTheFence } from '../src/postgres/url';
+import { databaseOf, otherDatabase, throughTheFence } from '../src/postgres/url';
 import { withDatabase } from '../lab/stage';
 import { testPostgres } from './support/environment';
 
@@ -62,8 +62,7 @@ test.each(signs)('a database whose name has %p in it is made, opened, dumped and
       'select current_database(), current_setting($$transaction_read_only$$)',
     ];
     expect(execFileSync(path.join(bin, 'psql'), psql).toString().trim()).toBe(`${name}|off`);
-    const shell = { env: { PATH: `${bin}:${process.env.PATH}`, PGPASSWORD: testPostgres().password } };
-    execFileSync('sh', ['-c', dropCommand(url)], shell);
+    await dropDatabase(url, 'test');
     expect(await databaseExists(url, 'test')).toBe(false);
   } finally {
     await dropDatabase(url, 'test');

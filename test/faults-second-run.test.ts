@@ -60,7 +60,7 @@ test('a second run beside the first is refused, and the first ends migrated with
     await expectRefusal('other');
     expect(existsSync(migration.flagFile)).toBe(true);
     expect(await readOnly()).toBe('on');
-    expect(await databases()).toEqual(['', '_backup', '_shadow']);
+    expect(await databases()).toEqual(['', '_backup']);
     await approve(first);
     await untilStatus(first, (status) => status.step === 'smoke' && status.waitingFor !== null);
     await expectRefusal('other');
@@ -108,11 +108,7 @@ test('the sealed backup of an earlier run is never overwritten: the next run is 
     const second = await ending(await startRun(server.client));
     expect(second.outcome).toBe('refused');
     expect(second.notes.join(' ')).toContain(`sealed backup of another run (workflow "${first.workflowId}")`);
-    expect(second.notes.join(' ')).toMatch(
-      new RegExp(
-        `dropdb --force --host 127.0.0.1 --port \\d+ --username postgres ${migration.production.name}_backup`,
-      ),
-    );
+    expect(second.notes.join(' ')).toContain('kirikae remove-backup tumiki');
     expect(await contentOf(migration.urls.backup)).toEqual(kept);
   });
 });
@@ -122,14 +118,14 @@ test('the unfinished backup of an earlier run is refused with the command that r
   await onServer(`create database "${migration.production.name}_backup" template template0`);
   await withDatabase(migration.urls.backup, (client) =>
     client.query(`create schema kirikae;
-      create table kirikae.backup (singleton boolean primary key default true, namespace text, workflow_id text, chain text,
-        plan text, created_database boolean, started_at timestamptz default now(), ddl_pre text, ddl_post text,
+      create table kirikae.backup (singleton boolean primary key default true, namespace text, workflow_id text,
+        first_run_id text, plan text, created_database boolean, started_at timestamptz default now(), ddl_pre text, ddl_post text,
         ddl_post_plain text, manifest text, manifest_hash text, sealed_at timestamptz);
-      insert into kirikae.backup (namespace, workflow_id, chain, plan, created_database) values ('n', 'last-week', 'c', 'tumiki', true)`),
+      insert into kirikae.backup (namespace, workflow_id, first_run_id, plan, created_database) values ('n', 'last-week', 'c', 'tumiki', true)`),
   );
   const status = await refusedRun();
   expect(status).toContain('unfinished backup of another run (workflow "last-week")');
-  expect(status).toContain('dropdb --force');
+  expect(status).toContain('kirikae remove-backup tumiki');
 });
 
 test('a backup database that holds somebody else’s tables is refused, and they stay', async () => {

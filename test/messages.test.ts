@@ -10,7 +10,7 @@ import { COMMANDS, WORKFLOW_TYPE, type Report } from '../src/contract';
 import { fold, isPlain, lines, oneLine } from '../src/text';
 import { Notes } from '../workflows/notes';
 import { testTemporal } from './support/environment';
-import { approve, ending, statusOf, untilStatus } from './support/migration';
+import { approve, ending, statusOf, untilStatus } from './support/talk';
 import { failure, makeStubs, withStubbedRun } from './support/stubbed-run';
 
 let connection: Connection;

@@ -10,7 +10,7 @@ import { parkedChoices, confirmationChoices, approvalChoices } from '../workflow
 import { describeDetails } from '../workflows/details';
 import { predictWindowMs, withSettledNumbers } from '../workflows/progress';
 import { createDatabase } from './support/environment';
-import { approve, ending, statusOf, untilStatus } from './support/migration';
+import { approve, ending, statusOf, untilStatus } from './support/talk';
 import { failure, makeStubs, openTimeSkipping, withStubbedRun } from './support/stubbed-run';
 
 const step = (part: Partial<StepStatus>): StepStatus => ({
@@ -43,7 +43,15 @@ describe('rows of a step', () => {
   });
 
   test('in flight never exceed the total, nor add to a step that is over', () => {
-    const flying = { rows: 40, bytes: 1, detail: null, attempt: 1, lastFailure: null };
+    const flying = {
+      activity: 'copyGroup',
+      wayBackStep: null,
+      rows: 40,
+      bytes: 1,
+      detail: null,
+      attempt: 1,
+      lastFailure: null,
+    };
     const view = viewOf(
       {
         steps: [
@@ -107,7 +115,7 @@ describe('a run', () => {
       return steps.find(({ name }) => name === 'backup')?.state;
     };
     expect(await stateAfter('verify')).toBe('done');
-    expect(await stateAfter('confirmClaim')).toBe('undone');
+    expect(await stateAfter('probePage')).toBe('undone');
   });
 
   test('moves its predicted end by the hour that an approval took', async () => {
@@ -142,7 +150,7 @@ describe('what is to be typed', () => {
     [
       ...approvalChoices('run-1', 'f00d'),
       ...confirmationChoices('run-1', `it's "up"`),
-      ...parkedChoices('run-1'),
+      ...parkedChoices('run-1', { standDown: true, rollBack: true }),
     ],
   );
   const blocks = [...said.matchAll(/^```(\w+)\n(.*?)\n```$/gms)].map(([, language, text]) => ({
@@ -161,6 +169,8 @@ describe('what is to be typed', () => {
       { by: 'YOUR NAME', check: `it's "up"`, passed: false },
       { by: 'YOUR NAME' },
       { by: 'YOUR NAME' },
+      { by: 'YOUR NAME', acceptLoss: true },
+      { by: 'YOUR NAME' },
     ]);
     const commands = blocks.filter(({ language }) => language === 'sh').map(({ text }) => text ?? '');
     // Narrow lines, which a shell reads as one.
@@ -173,6 +183,8 @@ describe('what is to be typed', () => {
       `kirikae confirm run-1 --by 'YOUR NAME' --check 'it'\\''s "up"'`,
       `kirikae confirm run-1 --by 'YOUR NAME' --check 'it'\\''s "up"' --failed`,
       `kirikae retry run-1 --by 'YOUR NAME'`,
+      `kirikae stand-down run-1 --by 'YOUR NAME'`,
+      `kirikae roll-back run-1 --by 'YOUR NAME' --accept-loss`,
       `kirikae settle run-1 --by 'YOUR NAME'`,
       `psql "$URL" -c '…'`,
     ]);
@@ -217,6 +229,8 @@ function viewOf(part: Partial<Status>, inFlight: RunView['inFlight'] = []): RunV
   const status: Status = {
     plan: 'small',
     step: 'reset',
+    phase: null,
+    window: 1,
     outcome: null,
     parked: false,
     live: false,
@@ -227,6 +241,7 @@ function viewOf(part: Partial<Status>, inFlight: RunView['inFlight'] = []): RunV
     predictedEnd: null,
     backup: null,
     steps: STEPS.map((name) => step({ name, state: 'pending' })),
+    wayBack: [],
     dropped: [],
     notes: [],
     ...part,

@@ -150,8 +150,15 @@ test('refuses a role whose own setting would undo the fence', async () => {
 
 test('refuses production that another run has claimed, and names the way out', async () => {
   await layOut();
-  const other = { namespace: 'night', workflowId: 'earlier', chain: 'c', runId: 'c', plan: 'older' };
-  await withClient(migration.urls.production, 'test', (client) => claimProduction(client, other, 'b'));
+  const other = { namespace: 'night', workflowId: 'earlier', firstRunId: 'c', runId: 'c', plan: 'older' };
+  await withClient(migration.urls.production, 'test', (client) =>
+    claimProduction(client, other, {
+      id: 'c',
+      planHash: 'p',
+      backup: 'b',
+      learn: () => Promise.resolve(),
+    }),
+  );
   const findings = await refusalOf(migration);
   expect(findings).toMatch(
     /^Production is claimed by workflow "earlier" \(plan "older", namespace night\) since 20/,

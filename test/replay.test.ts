@@ -36,7 +36,7 @@ test.each(recordedRuns)('continues a run that was recorded as %s', async (name) 
   await replay(name, golden(name));
 });
 
-test.each(['copyGroup', 'deploySchema', 'markLive'])(
+test.each(['copyGroup', 'deploySchema', 'goLive'])(
   'notices that the activity %s has another name now',
   async (activity) => {
     const renamed = golden('migrated').replaceAll(`"name": "${activity}"`, `"name": "${activity}Before"`);

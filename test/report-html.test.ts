@@ -71,6 +71,8 @@ function report(part: Partial<Status> = {}): Report {
     status: {
       plan: 'tumiki',
       step: 'report',
+      phase: 'over',
+      window: 1,
       outcome: 'migrated',
       parked: false,
       live: true,
@@ -91,6 +93,7 @@ function report(part: Partial<Status> = {}): Report {
         attempt: name === 'backup' ? 2 : 1,
         error: null,
       })),
+      wayBack: [],
       dropped: [{ what: 'User.hasCompletedOnboarding', rows: 1200, reason: 'no longer used' }],
       notes: ['A webhook failed.'],
       ...part,
@@ -107,7 +110,7 @@ function report(part: Partial<Status> = {}): Report {
 function replaceTexts<T>(value: T, text: string, key = ''): T {
   if (Array.isArray(value)) return value.map((item: unknown) => replaceTexts(item, text, key)) as T;
   if (typeof value === 'string')
-    return (/^(outcome|step|state|startedAt|finishedAt)$/.test(key) ? value : text) as T;
+    return (/^(outcome|step|phase|state|startedAt|finishedAt)$/.test(key) ? value : text) as T;
   if (value === null || typeof value !== 'object') return value;
   const isStep = 'attempt' in value;
   return Object.fromEntries(

@@ -96,19 +96,20 @@ describe('what is accepted', () => {
     expect(settingsFile(undefined, {})).toBe(path.resolve('kirikae.yaml'));
   });
 
-  test('takes the automatic checks for the way back unless others are named', () => {
+  test('takes the http checks for the way back unless others are named', () => {
     const manual = { name: 'Log in', kind: 'manual' };
     const sql = { name: 'Rows', kind: 'sql', sql: 'select 1 where false' };
+    const http = { name: 'API', kind: 'http', url: 'http://127.0.0.1:1/health' };
     const other = { name: 'Old rows', kind: 'sql', sql: 'select 1 where false' };
     const settings = read({
       plans: {
-        silent: aPlan({ smoke: [manual, sql] }),
+        silent: aPlan({ smoke: [manual, sql, http] }),
         explicit: aPlan({ smoke: [manual, sql], rollbackSmoke: [other] }),
         none: aPlan({ smoke: [manual, sql], rollbackSmoke: [] }),
       },
     });
     const names = (plan: string) => rollbackChecks(findPlan(settings, plan)).map(({ name }) => name);
-    expect([names('silent'), names('explicit'), names('none')]).toEqual([['Rows'], ['Old rows'], []]);
+    expect([names('silent'), names('explicit'), names('none')]).toEqual([['API'], ['Old rows'], []]);
   });
 });
 

@@ -4,7 +4,6 @@ import type { Settings } from '../src/settings/read';
 import {
   clientConfig,
   databaseOf,
-  dropCommand,
   otherDatabase,
   placeOf,
   throughTheFence,
@@ -27,9 +26,6 @@ test('a socket folder stays the host, in sessions, for commands and in messages'
   expect(clientConfig('postgresql://me@%2Ftmp/shop').host).toBe('/tmp');
   expect(otherDatabase(socket, 'a b')).toBe(
     'postgresql://me:secret@/a%20b?host=%2Fvar%2Frun%2Fpostgresql&port=5433',
-  );
-  expect(dropCommand(socket)).toBe(
-    'dropdb --force --host /var/run/postgresql --port 5433 --username me shop',
   );
 });
 

@@ -1,4 +1,5 @@
 /** Step `verify` on a migrated database that was tampered with: every wrong row is named by its key. */
+import { learntOf } from '../activities/learnt';
 import { sealedManifest } from '../src/backup/manifest';
 import { withClient } from '../src/postgres/connect';
 import { findPlan, readSettings } from '../src/settings/read';
@@ -65,10 +66,10 @@ test('names the rows of the new tables that are not what the mapping gives, and 
         const databases = {
           production: { title: 'production', url: migration.urls.production, client: production },
           backup: { title: 'the backup', url: migration.urls.backup, client: backup },
-          shadow: { title: 'the shadow', url: migration.urls.shadow },
         };
+        const learnt = await learntOf(production);
         const { signal } = new AbortController();
-        return verifyMigration(databases, { plan, manifest }, { label: 'test', lanes: 2, signal });
+        return verifyMigration(databases, { plan, manifest, learnt }, { label: 'test', lanes: 2, signal });
       }),
     );
   }

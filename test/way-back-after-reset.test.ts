@@ -3,7 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse, stringify } from 'yaml';
 import { stateOf } from '../lab/database-state';
-import { schemaWith, tumikiFolder, until, withDatabase } from '../lab/stage';
+import { query, schemaWith, tumikiFolder, until, withDatabase } from '../lab/stage';
 import { hasDatabase, testPostgres } from './support/environment';
 import { gateSql, shutGate } from './support/gate';
 import {
@@ -144,7 +144,7 @@ test('restores when a smoke check fails, without the checks of the old version w
   expect(migration.log()).toEqual(bothDeploysThereAndBack);
 });
 
-test('repeats the automatic checks on the old version before the page goes down', async () => {
+test('runs the checks of the old version before the page goes down', async () => {
   const seen = path.join(scene.folder, 'seen');
   migration = await layOutMigration(scene.template, (plan) => {
     const [{ run }] = plan.deploy as [{ run: string[] }];
@@ -152,20 +152,23 @@ test('repeats the automatic checks on the old version before the page goes down'
     // Content with the old version only; it notes what it sees of the deploys and of the page each time.
     const check = `
       const fs = require('node:fs');
-      const last = fs.readFileSync(${JSON.stringify(log)}, 'utf8').trim().split('\\n').pop();
+      const log = ${JSON.stringify(log)};
+      const last = fs.existsSync(log) ? fs.readFileSync(log, 'utf8').trim().split('\\n').pop() : 'manager old';
       const page = fs.existsSync(${JSON.stringify(path.join(path.dirname(log), 'run', 'maintenance.on'))});
       fs.appendFileSync(${JSON.stringify(seen)}, last + ', page ' + (page ? 'on' : 'off') + '\\n');
       process.exit(last === 'manager old' ? 0 : 1)`;
     plan.smoke = [{ name: 'old client', kind: 'command', run: ['node', '-e', check] }];
+    plan.rollbackSmoke = plan.smoke;
   });
   await expectRestored('smoke', /exited with code 1/);
   expect(readFileSync(seen, 'utf8').trim().split('\n')).toEqual([
+    'manager old, page off',
     'proxy new, page on',
     'manager old, page on',
   ]);
 });
 
-test('restores when a person says that a manual check failed, and counts rows written since verify', async () => {
+test('restores when a person says that a manual check failed, and keeps the database with rows written since verify aside', async () => {
   migration = await layOutMigration(scene.template, (plan) => {
     (plan.smoke as unknown[]).push({ name: 'Existing user can log in', kind: 'manual' });
   });
@@ -184,9 +187,11 @@ test('restores when a person says that a manual check failed, and counts rows wr
       await handle.executeUpdate('confirm', { args: [confirm] });
     },
   );
-  expect(notes.filter((note) => note.includes('after verify'))).toEqual([
-    '3 rows were written to "public"."User" after verify; the way back does not keep them.',
-  ]);
+  const kept =
+    /as it was before it was emptied is kept as (\S+) \(\d+ rows\)/.exec(notes.join(' '))?.[1] ?? '';
+  expect(kept).toMatch(new RegExp(`^${migration.production.name}_backup_abandoned_.+_1$`));
+  const written = `select count(*)::int as n from "User" where name = 'job'`;
+  expect(await query(testPostgres().url(kept), written)).toEqual([{ n: 3 }]);
   expect(migration.log()).toEqual(bothDeploysThereAndBack);
 });
 

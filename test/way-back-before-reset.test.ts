@@ -174,6 +174,7 @@ test('undoes everything when it is cancelled while the approval is awaited', asy
   });
   expect(ending).toMatchObject({ closed: 'CANCELLED', status: { outcome: 'cancelled', parked: false } });
   expect(ending.status.notes).toContain('The run was cancelled; production is what it was before.');
+  expect(ending.status.notes.join()).not.toContain('The backup could not note');
   await expectAsBefore(migration, before);
   expect(await hasDatabase(backupOf(migration))).toBe(false);
 });

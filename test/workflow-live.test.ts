@@ -2,7 +2,7 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { Report } from '../src/contract';
-import { approve, ending, statusOf, untilStatus } from './support/migration';
+import { approve, ending, statusOf, untilStatus } from './support/talk';
 import {
   failure,
   makeStubs,
@@ -23,7 +23,7 @@ const rollBack = { by: 'bob', acceptLoss: true };
 
 test('a page that does not go down after live parks the run, and retry takes it down', async () => {
   const stubs = makeStubs();
-  stubs.failures.maintenanceOff = [failure('The proxy is stuck.'), failure('Still stuck.')];
+  stubs.failures.pageOff = [failure('The proxy is stuck.'), failure('Still stuck.')];
   const status = await withStubbedRun(environment, stubs, async (handle) => {
     await approve(handle);
     for (const sentence of ['The proxy is stuck.', 'Still stuck.']) {
@@ -35,18 +35,16 @@ test('a page that does not go down after live parks the run, and retry takes it 
     return ending(handle);
   });
   expect(status.outcome).toBe('migrated');
-  expect(stubs.calls.filter((call) => call === 'markLive' || call === 'maintenanceOff')).toEqual([
-    'markLive',
-    'maintenanceOff',
-    'maintenanceOff',
-    'maintenanceOff',
+  expect(stubs.calls.filter((call) => call === 'goLive' || call === 'pageOff')).toEqual([
+    'goLive',
+    ...['pageOff', 'pageOff', 'pageOff'],
   ]);
   expect(stubs.calls).not.toContain('takeStock');
 });
 
 test('cancelling while that is parked does not restore, and the page still has to go down', async () => {
   const stubs = makeStubs();
-  stubs.failures.maintenanceOff = [failure('The proxy is stuck.')];
+  stubs.failures.pageOff = [failure('The proxy is stuck.')];
   const status = await withStubbedRun(environment, stubs, async (handle) => {
     await approve(handle);
     await untilStatus(handle, (s) => s.parked);
@@ -55,23 +53,21 @@ test('cancelling while that is parked does not restore, and the page still has t
     return ending(handle);
   });
   expect(status).toMatchObject({ outcome: 'migrated', live: true });
-  expect(stubs.ledger.pageOn).toBe(false);
+  expect(stubs.world.page).toBe('off');
   expect(stubs.calls).not.toContain('beginRestore');
 });
 
-test('a lost answer to the mark live does not restore: stock shows that users may write', async () => {
+test('a lost answer to the phase live does not restore: stock shows that users may write', async () => {
   const stubs = makeStubs();
-  stubs.replace.markLive = () => {
-    throw failure('The answer was lost.');
-  };
+  stubs.lost.goLive = [failure('The answer was lost.')];
   const status = await withStubbedRun(environment, stubs, async (handle) => {
     await approve(handle);
     return ending(handle);
   });
   expect(status).toMatchObject({ outcome: 'migrated', live: true });
-  expect(wayBackOf(stubs).slice(0, 3)).toEqual(['takeStock', 'maintenanceOff', 'notePage off']);
+  expect(wayBackOf(stubs).slice(0, 3)).toEqual(['takeStock', 'pageOff', 'finish']);
   expect(stubs.calls).not.toContain('beginRestore');
-  expect(stubs.calls).not.toContain('dropBackup');
+  expect(stubs.calls).not.toContain('removeBackup');
 });
 
 describe('the monitoring', () => {
@@ -81,13 +77,12 @@ describe('the monitoring', () => {
       await approve(handle);
       await handle.result();
       const found = await handle.query<Report>('report');
-      return { report: found, histories: await historiesOf(monitorOf(handle, found)) };
+      return { report: found, histories: await historiesOf(await monitorOf(handle)) };
     });
     expect(report.checks).toContainEqual(
       expect.objectContaining({ step: 'monitor', name: '288 rounds of 1 checks', passed: true }),
     );
-    // One more than the rounds: the smoke step before.
-    expect(stubs.calls.filter((call) => call === 'smoke API')).toHaveLength(289);
+    expect(stubs.calls.filter((call) => call === 'watch API')).toHaveLength(288);
     expect(histories).toHaveLength(3);
     expect(Math.max(...histories)).toBeLessThan(2_000);
     const step = report.status.steps.find(({ name }) => name === 'monitor');
@@ -98,9 +93,8 @@ describe('the monitoring', () => {
 
   test('a failing check tells people and waits for retry, then goes on for the rest of the time', async () => {
     const stubs = monitoring();
-    stubs.failures['smoke API'] = [];
     const status = await withStubbedRun(environment, stubs, async (handle) => {
-      await toMonitor(handle, stubs);
+      await toMonitor(handle);
       const waiting = await untilStatus(handle, (s) => s.step === 'monitor' && s.waitingFor !== null);
       expect(waiting).toMatchObject({ parked: false, live: true });
       expect(waiting.waitingFor).toBe('a person: the check "API" fails (It answers 500.)');
@@ -116,7 +110,7 @@ describe('the monitoring', () => {
   test('a roll back with accepted loss sets the present database aside before it restores', async () => {
     const stubs = monitoring();
     const status = await withStubbedRun(environment, stubs, async (handle) => {
-      await toMonitor(handle, stubs);
+      await toMonitor(handle);
       await untilStatus(handle, (s) => s.step === 'monitor' && s.waitingFor !== null);
       const refused: unknown = await handle
         .executeUpdate('rollBack', { args: [{ by: 'bob' }] })
@@ -127,17 +121,11 @@ describe('the monitoring', () => {
     });
     expect(status).toMatchObject({ outcome: 'rolled-back', live: false });
     expect(wayBackOf(stubs)).toEqual([
-      ...['takeStock', 'acceptLoss', 'notePage on', 'maintenanceOn', 'fence'],
-      ...['beginAside', 'copyGroup aside', 'sealAside', 'countLateWrites'],
-      ...['nextRestore', 'beginRestore', 'copyGroup restore', 'finishRestore', 'liftFence'],
-      ...[
-        'previous proxy',
-        'previous manager',
-        'smoke API (old)',
-        'maintenanceOff',
-        'notePage off',
-        'release',
-      ],
+      ...['takeStock', 'turnBack', 'proveBackup', 'pageOn', 'fence'],
+      ...['beginAside', 'copyGroup aside', 'sealAside'],
+      ...['beginRestore', 'copyGroup restore', 'finishRestore', 'compareRestored', 'markRestored'],
+      ...['deploysToUndo', 'previous proxy', 'previous manager', 'smoke API (old)'],
+      ...['comeHome', 'pageOff', 'finish'],
     ]);
     expect(status.notes.join('\n')).toContain('kept as shop_abandoned (5 rows)');
   });
@@ -147,7 +135,7 @@ describe('the monitoring', () => {
     await withStubbedRun(environment, stubs, async (handle) => {
       const { backup } = await untilStatus(handle, (s) => s.step === 'approval' && s.waitingFor !== null);
       await handle.signal('approve', { by: 'carol', fingerprint: backup?.fingerprint });
-      await toMonitor(handle, stubs);
+      await toMonitor(handle);
       await untilStatus(handle, (s) => s.step === 'monitor' && s.waitingFor !== null);
       await handle.executeUpdate('rollBack', { args: [rollBack] });
       expect(await statusOf(handle)).toMatchObject({ outcome: null, step: 'monitor' });
@@ -166,31 +154,32 @@ test('the backup is deleted only after a second approval, and can be kept by can
     const status = await withStubbedRun(environment, stubs, async (handle) => {
       await approve(handle);
       await untilStatus(handle, (s) => s.step === 'retireBackup' && s.waitingFor !== null);
-      expect(stubs.calls).not.toContain('dropBackup');
+      expect(stubs.calls).not.toContain('removeBackup');
       if (ends === 'cancel') await handle.cancel();
       else await handle.executeUpdate('retireBackup', { args: [{ by: 'bob' }] });
       return ending(handle);
     });
     expect(status.outcome).toBe('migrated');
-    expect(stubs.calls.includes('dropBackup')).toBe(dropped);
+    expect(stubs.calls.includes('removeBackup')).toBe(dropped);
   }
 });
 
+// The check passes in the step smoke and fails in the first round of the monitoring.
 function monitoring(plan: Parameters<typeof makeStubs>[0] = {}): Stubs {
-  return makeStubs({ monitor: { forMs: 3_000, everyMs: 1_000 }, ...plan });
+  const stubs = makeStubs({ monitor: { forMs: 3_000, everyMs: 1_000 }, ...plan });
+  stubs.failures['watch API'] = [failure('It answers 500.')];
+  return stubs;
 }
 
-// The check passes in the step smoke and fails in the first round of the monitoring.
-async function toMonitor(handle: WorkflowHandle, stubs: Stubs): Promise<void> {
-  stubs.replace.markLive = () => {
-    stubs.failures['smoke API'] = [failure('It answers 500.')];
-  };
+async function toMonitor(handle: WorkflowHandle): Promise<void> {
   await approve(handle);
   await untilStatus(handle, (s) => s.live);
 }
 
-function monitorOf(handle: WorkflowHandle, { runId }: Report): string {
-  return `${handle.workflowId}-monitor-${runId.slice(0, 8)}-1`;
+async function monitorOf(handle: WorkflowHandle): Promise<string> {
+  const { events } = await handle.fetchHistory();
+  const started = events?.find((event) => event.childWorkflowExecutionStartedEventAttributes);
+  return started?.childWorkflowExecutionStartedEventAttributes?.workflowExecution?.workflowId ?? '';
 }
 
 // Number of events of each run of a workflow that continued as new.

@@ -2,7 +2,6 @@
 import { Client, Connection, type WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
 import { testTemporal } from './support/environment';
-import { approve, statusOf, untilStatus } from './support/migration';
 import {
   failWhenCancelled,
   failure,
@@ -11,6 +10,7 @@ import {
   withStubbedRun,
   type Stubs,
 } from './support/stubbed-run';
+import { approve, statusOf, untilStatus } from './support/talk';
 import { until } from '../lab/stage';
 
 jest.setTimeout(120_000);
@@ -52,12 +52,12 @@ describe('a run that is reset to its beginning and whose preflight', () => {
       const again = await resetToBeginning(handle);
       const parked = await untilStatus(again, (s) => s.parked);
       expect(parked).toMatchObject({ step: 'preflight', outcome: null });
-      expect(stubs.calls).not.toContain('release');
+      expect(stubs.calls).not.toContain('finish');
       await again.executeUpdate('retry', { args: [{ by: 'bob' }] });
       expect(await endOf(again)).toMatchObject({ type: 'rolled-back', status: { outcome: 'rolled-back' } });
     });
     expect(wayBackOf(stubs)).toContain('finishRestore');
-    expect(stubs.ledger).toMatchObject({ claimed: false, pageOn: false, fenceOn: false });
+    expect(stubs.world).toMatchObject(whole('old'));
   });
 
   test.each(failingPreflights)('%s after it went live ends as migrated', async (_what, fail) => {
@@ -72,22 +72,25 @@ describe('a run that is reset to its beginning and whose preflight', () => {
       expect((await endOf(again)).status).toMatchObject({ outcome: 'migrated', live: true });
     });
     expect(stubs.calls).not.toContain('beginRestore');
+    expect(stubs.world).toMatchObject(whole('new'));
   });
 });
 
 test.each([
   ['live', 'migrated', 'Production was live already'],
-  ['restored', 'rolled-back', 'Production was restored already and is open to its users'],
-  ['unknown', 'needs-operator', 'Neither production nor the backup holds anything of this run'],
+  ['home', 'rolled-back', 'Production was brought back already'],
+  ['nothing', 'refused', 'made by a reset of a run that had ended'],
 ] as const)(
   'a run that is reset after its end, of which the backup tells %s, ends as %s',
-  async (inBackup, outcome, sentence) => {
+  async (witness, outcome, sentence) => {
     const stubs = makeStubs();
+    if (witness === 'home') stubs.failures['smoke API'] = [failure('It broke.')];
     await withStubbedRun(environment, stubs, async (handle) => {
       await approve(handle);
       await endOf(handle);
-      stubs.replace.takeStock = () => ({ ...stubs.ledger, inBackup });
+      if (witness === 'nothing') stubs.world.mirror = null;
       stubs.failures.checkDatabases = outages();
+      stubs.calls = [];
       const again = await resetToBeginning(handle);
       const { status } = await endOf(again);
       expect(status).toMatchObject({ outcome, live: outcome === 'migrated' });
@@ -95,41 +98,47 @@ test.each([
       expect(status.notes).toContain('connect ECONNREFUSED');
     });
     expect(stubs.calls).not.toContain('beginRestore');
+    expect(stubs.calls).not.toContain('pageOn');
   },
 );
 
+test('a run that is reset after its end, and whose preflight passes, claims nothing and ends as it had ended', async () => {
+  const stubs = makeStubs();
+  await withStubbedRun(environment, stubs, async (handle) => {
+    await approve(handle);
+    await endOf(handle);
+    const again = await resetToBeginning(handle);
+    expect((await endOf(again)).status).toMatchObject({ outcome: 'migrated', live: true });
+  });
+  expect(stubs.world).toMatchObject(whole('new'));
+});
+
 test('a run whose claim failed half-way goes back instead of leaving its claim behind', async () => {
   const stubs = makeStubs();
-  stubs.replace.claim = () => {
-    throw failure('The answer was lost.');
-  };
+  stubs.lost.claim = [failure('The answer was lost.')];
   await withStubbedRun(environment, stubs, async (handle) => {
     expect((await endOf(handle)).status.outcome).toBe('rolled-back');
   });
-  expect(stubs.ledger.claimed).toBe(false);
+  expect(stubs.world).toMatchObject(whole('old'));
 });
 
-test('a run that is reset while a roll back after live was under way opens nothing and is left to an operator', async () => {
+test('a run that is reset while a roll back after live was under way opens nothing, and goes on from there after retry', async () => {
   const stubs = makeStubs({ monitor: { forMs: 3_600_000, everyMs: 3_600_000 } });
-  let release: () => void = () => undefined;
-  const held = new Promise<void>((resolve) => (release = resolve));
-  stubs.replace.finishRestore = () => held;
+  stubs.failures.finishRestore = [failure('No way.')];
   await withStubbedRun(environment, stubs, async (handle) => {
     await approve(handle);
     await untilStatus(handle, (s) => s.step === 'monitor');
     await handle.executeUpdate('rollBack', { args: [{ by: 'bob', acceptLoss: true }] });
-    await until(() => Promise.resolve(stubs.calls.includes('finishRestore')));
-    stubs.replace.takeStock = () => ({ ...stubs.ledger, lossAccepted: true });
-    stubs.failures.checkDatabases = [failure('Claimed already.', 'Overtaken')];
-    const again = await resetToBeginning(handle);
-    release();
-    await untilStatus(again, (s) => s.parked);
+    await untilStatus(handle, (s) => s.parked);
     stubs.calls = [];
+    const again = await resetToBeginning(handle);
+    await untilStatus(again, (s) => s.parked);
+    expect(stubs.calls).not.toContain('takeOver');
+    expect(stubs.world.stands).toEqual({ phase: 'emptied', page: 'on', fenceOn: true, rows: 'partly' });
     await again.executeUpdate('retry', { args: [{ by: 'bob' }] });
-    expect((await endOf(again)).status.outcome).toBe('needs-operator');
+    expect((await endOf(again)).status.outcome).toBe('rolled-back');
   });
-  expect(stubs.calls).not.toContain('maintenanceOff');
-  expect(stubs.ledger).toMatchObject({ claimed: true, pageOn: true, fenceOn: true });
+  expect(stubs.world).toMatchObject(whole('old'));
 });
 
 test.each([
@@ -159,6 +168,40 @@ test('an outage that a cancelled step meets is no reason to call the run rolled 
     expect(await endOf(handle)).toMatchObject({ name: 'CancelledFailure', status: { outcome: 'cancelled' } });
   });
 });
+
+describe('a monitoring that is ended from outside', () => {
+  test.each([
+    ['terminated', 'retry', 'migrated'],
+    ['cancelled', 'rollBack', 'rolled-back'],
+  ] as const)('%s waits for a person, and %s ends the run as %s', async (how, answer, outcome) => {
+    const stubs = makeStubs({ monitor: { forMs: 30_000, everyMs: 30_000 } });
+    const status = await withStubbedRun(environment, stubs, async (handle) => {
+      await approve(handle);
+      await untilStatus(handle, (s) => s.step === 'monitor');
+      const child = environment.client.workflow.getHandle(await childOf(handle));
+      await (how === 'terminated' ? child.terminate() : child.cancel());
+      const waiting = await untilStatus(handle, (s) => s.step === 'monitor' && s.waitingFor !== null);
+      expect(waiting.waitingFor).toContain('"the monitoring itself"');
+      await handle.executeUpdate(answer, { args: [{ by: 'bob', acceptLoss: true }] });
+      if (answer === 'retry') await handle.cancel();
+      return (await endOf(handle)).status;
+    });
+    expect(status.outcome).toBe(outcome);
+  });
+});
+
+async function childOf(handle: WorkflowHandle): Promise<string> {
+  for (;;) {
+    const { events } = await handle.fetchHistory();
+    const started = events?.find((event) => event.childWorkflowExecutionStartedEventAttributes);
+    const id = started?.childWorkflowExecutionStartedEventAttributes?.workflowExecution?.workflowId;
+    if (id) return id;
+  }
+}
+
+function whole(rows: 'old' | 'new') {
+  return { claim: null, page: 'off', fenceOn: false, rows, wrongs: [] as string[] };
+}
 
 function findings(sentence: string) {
   return { findings: [sentence], notes: [], shadowReady: false, catalogue: 'c', rows: 5, bytes: 100 };

@@ -1,7 +1,6 @@
 /** The order of the way back after every step's failure, and that it stops at the first thing that fails. */
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { WorkflowFailedError, WorkflowHandle } from '@temporalio/client';
-import { approve, ending, statusOf, untilStatus } from './support/migration';
 import {
   failWhenCancelled,
   failure,
@@ -11,6 +10,8 @@ import {
   withStubbedRun,
   type Stubs,
 } from './support/stubbed-run';
+import type { StubClaim } from './support/stub-world';
+import { approve, ending, statusOf, untilStatus } from './support/talk';
 import { until } from '../lab/stage';
 
 let environment: TestWorkflowEnvironment;
@@ -19,26 +20,18 @@ beforeAll(async () => {
 });
 afterAll(() => environment.teardown());
 
-const untouched = ['liftFence', 'maintenanceOff', 'notePage off', 'dropBackup', 'release'];
+const asBefore = { claim: null, page: 'off', fenceOn: false, rows: 'old', wrongs: [] as string[] };
+const untouched = ['turnBack', 'liftFence', 'comeHome', 'pageOff', 'removeBackup', 'finish'];
 const restored = (...previous: string[]) => [
-  'notePage on',
-  'maintenanceOn',
-  'fence',
-  'countLateWrites',
-  'nextRestore',
-  'beginRestore',
-  'copyGroup restore',
-  'finishRestore',
-  'liftFence',
+  ...['turnBack', 'pageOn', 'fence', 'proveBackup', 'beginAside', 'sealAside'],
+  ...['beginRestore', 'copyGroup restore', 'finishRestore', 'compareRestored', 'markRestored'],
+  'deploysToUndo',
   ...previous,
-  'smoke API (old)',
-  'maintenanceOff',
-  'notePage off',
-  'release',
+  ...['smoke API (old)', 'comeHome', 'pageOff', 'finish'],
 ];
 
 test.each([
-  ['the page does not show', 'maintenanceOn', untouched],
+  ['the page does not show', 'pageOn', untouched],
   ['the fence is not raised', 'fence', untouched],
   ['the backup does not begin', 'beginBackup', untouched],
   ['a part of the backup fails', 'copyGroup backup', untouched],
@@ -63,7 +56,7 @@ test.each([
   expect(status.outcome).toBe('rolled-back');
   expect(wayBackOf(stubs)).toEqual(['takeStock', ...expected]);
   expect(status.notes).toContainEqual(expect.stringContaining('It broke.'));
-  expect(stubs.ledger).toMatchObject({ claimed: false, pageOn: false, fenceOn: false });
+  expect(stubs.world).toMatchObject(asBefore);
 });
 
 test('goes back before the reset when the page is no longer shown', async () => {
@@ -80,9 +73,7 @@ test('goes back before the reset when the page is no longer shown', async () => 
 
 test('restores when the reset reported a failure although its mark is there', async () => {
   const stubs = makeStubs();
-  stubs.replace.reset = () => {
-    throw failure('The answer was lost.');
-  };
+  stubs.lost.reset = [failure('The answer was lost.')];
   const status = await withStubbedRun(environment, stubs, async (handle) => {
     await approve(handle);
     return ending(handle);
@@ -94,8 +85,8 @@ test('restores when the reset reported a failure although its mark is there', as
 const beforeApproval = ['checkDatabases', 'claim', 'fence', 'sealBackup'];
 
 test.each([
-  ['of preflight', 'checkDatabases', []],
-  ['of the claim', 'claim', ['liftFence', 'dropBackup', 'release']],
+  ['of preflight', 'checkDatabases', null],
+  ['of the claim', 'claim', untouched],
   ['of the fence', 'fence', untouched],
   ['of the backup', 'sealBackup', untouched],
   ['of the reset', 'reset', restored()],
@@ -119,39 +110,45 @@ test.each([
     expect(status.steps.filter(({ state }) => state === 'failed').map((step) => step.error)).toEqual([
       'It broke.',
     ]);
-    expect(wayBackOf(stubs).slice(0, 1 + expected.length)).toEqual(['takeStock', ...expected]);
-    expect(stubs.ledger).toMatchObject({ claimed: false, pageOn: false, fenceOn: false });
+    expect(wayBackOf(stubs).slice(0, 1 + (expected?.length ?? 0))).toEqual(
+      expected ? ['takeStock', ...expected] : [],
+    );
+    expect(stubs.world).toMatchObject(asBefore);
   },
 );
 
 describe('a way back that fails', () => {
   test.each([
-    ['maintenanceOn', 'notePage on', 'Turning the maintenance page on'],
-    ['fence', 'fence', 'Raising the fence'],
-    ['countLateWrites', 'countLateWrites', 'Counting later writes'],
-    ['beginRestore', 'nextRestore', 'Restoring production from the backup'],
-    ['copyGroup restore', 'nextRestore', 'Restoring production from the backup'],
-    ['finishRestore', 'nextRestore', 'Restoring production from the backup'],
-    ['liftFence', 'liftFence', 'Lifting the fence'],
-    ['previous proxy', 'previous proxy', 'Bringing back the previous version of "proxy"'],
-    ['previous manager', 'previous manager', 'Bringing back the previous version of "manager"'],
-    ['smoke API (old)', 'smoke API (old)', 'The check "API" of the old version'],
-  ])('at %s keeps the page on, parks, and goes on from %s after retry', async (call, again, what) => {
+    ['pageOn', 'returning'],
+    ['fence', 'returning'],
+    ['proveBackup', 'returning'],
+    ['sealAside', 'returning'],
+    ['beginRestore', 'aside'],
+    ['copyGroup restore', 'emptied'],
+    ['compareRestored', 'emptied'],
+    ['markRestored', 'emptied'],
+    ['previous proxy', 'restored'],
+    ['previous manager', 'restored'],
+    ['smoke API (old)', 'restored'],
+    ['comeHome', 'restored'],
+  ] as const)('at %s keeps the page on, parks, and goes on from %s after retry', async (call, phase) => {
     const stubs = failingOnTheWayBack(call);
     const order = ['takeStock', ...restored('previous proxy', 'previous manager')];
     await withStubbedRun(environment, stubs, async (handle) => {
       await approve(handle);
-      const parked = await untilStatus(handle, (s) => s.parked);
-      expect(parked.waitingFor).toContain(`${what} did not succeed: No way. The maintenance page stays on.`);
+      const parked = await untilStatus(handle, (s) => s.parked && s.waitingFor !== null);
+      expect(parked).toMatchObject({ phase, outcome: null });
+      expect(parked.waitingFor).toContain('No way. The maintenance page is on.');
       expect(wayBackOf(stubs)).toEqual(order.slice(0, order.indexOf(call) + 1));
-      expect(stubs.ledger.pageOn).toBe(true);
+      expect(stubs.world.page).toBe('on');
+      stubs.calls = [];
       await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
       expect((await ending(handle)).outcome).toBe('rolled-back');
     });
-    expect(wayBackOf(stubs)).toEqual([
-      ...order.slice(0, order.indexOf(call) + 1),
-      ...order.slice(order.indexOf(again)),
-    ]);
+    expect(wayBackOf(stubs).slice(0, 3)).toEqual(['takeStock', 'turnBack', 'pageOn']);
+    expect(stubs.calls.includes('proveBackup')).toBe(phase === 'returning' || phase === 'aside');
+    expect(stubs.calls.includes('beginRestore')).toBe(phase !== 'restored');
+    expect(stubs.world).toMatchObject(asBefore);
   });
 
   test('is ended by settle with page and fence as they are, and the commands that lift them', async () => {
@@ -165,11 +162,11 @@ describe('a way back that fails', () => {
     });
     expect(status.outcome).toBe('needs-operator');
     expect(error.cause).toMatchObject({ type: 'needs-operator' });
-    expect(error.cause?.message).toContain('Restoring production from the backup did not succeed: No way.');
+    expect(error.cause?.message).toContain('No way.');
     expect(status.notes).toContain('To lift the fence: psql …');
-    expect(stubs.ledger).toEqual({ claimed: true, pageOn: true, fenceOn: true, reset: true, live: false });
-    expect(stubs.calls).not.toContain('maintenanceOff');
-    expect(stubs.calls).not.toContain('release');
+    expect(stubs.world.stands).toEqual({ phase: 'emptied', page: 'on', fenceOn: true, rows: 'partly' });
+    expect(stubs.calls).not.toContain('pageOff');
+    expect(stubs.calls).not.toContain('finish');
   });
 
   test('is not hindered by cancelling the run, which changes nothing of why it failed', async () => {
@@ -188,17 +185,17 @@ describe('a way back that fails', () => {
       type: 'rolled-back',
       message: 'The step smoke failed and production is what it was before: It broke.',
     });
-    expect(wayBackOf(stubs).at(-1)).toBe('release');
+    expect(wayBackOf(stubs).at(-1)).toBe('finish');
   });
 });
 
-// The same activities run on the way there, so they begin to fail only when stock is taken.
+// The same activities run on the way there, so they begin to fail only when the way back begins.
 function failingOnTheWayBack(call: string): Stubs {
   const stubs = makeStubs();
   stubs.failures['smoke API'] = [failure('It broke.')];
-  stubs.replace.takeStock = () => {
-    stubs.failures[call] = [failure('No way.')];
-    return { ...stubs.ledger };
+  stubs.replace.turnBack = () => {
+    stubs.failures[call] ??= [failure('No way.')];
+    return stubs.world.mirrored(stubs.world.claim as StubClaim);
   };
   return stubs;
 }

@@ -2,7 +2,6 @@
 import type { WorkflowFailedError, WorkflowHandle } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { StepName } from '../src/contract';
-import { approve, ending, statusOf, untilStatus } from './support/migration';
 import {
   failure,
   makeStubs,
@@ -11,6 +10,8 @@ import {
   withStubbedRun,
   withoutTelling,
 } from './support/stubbed-run';
+import type { StubClaim } from './support/stub-world';
+import { approve, ending, statusOf, untilStatus } from './support/talk';
 
 let environment: TestWorkflowEnvironment;
 beforeAll(async () => {
@@ -19,7 +20,7 @@ beforeAll(async () => {
 afterAll(() => environment.teardown());
 
 const hourMs = 3_600_000;
-const untouched = ['takeStock', 'liftFence', 'maintenanceOff', 'notePage off', 'dropBackup', 'release'];
+const untouched = ['takeStock', 'turnBack', 'liftFence', 'comeHome', 'pageOff', 'removeBackup', 'finish'];
 
 test('does the steps of the runbook in order', async () => {
   const stubs = makeStubs();
@@ -33,12 +34,12 @@ test('does the steps of the runbook in order', async () => {
   // Keys of the backup follow while the approval is waited for.
   expect(calls.filter((call) => call !== 'indexBackup')).toEqual([
     ...['outlinePlan', 'checkHost', 'checkDatabases', 'deployToShadow', 'checkMapping'],
-    ...['claim', 'notePage on', 'maintenanceOn', 'fence'],
-    ...['beginBackup', 'copyGroup backup', 'sealBackup'],
-    ...['confirmClaim', 'probePage', 'reset', 'deploySchema'],
-    ...['beginMigrate', 'copyGroup migrate', 'finishMigrate', 'verify', 'liftFence'],
-    ...['confirmClaim', 'probePage', 'deploy manager', 'deploy proxy', 'smoke API'],
-    ...['markLive', 'maintenanceOff', 'notePage off', 'smoke API', 'release'],
+    ...['claim', 'pageOn', 'fence'],
+    ...['beginBackup', 'copyGroup backup', 'sealBackup', 'openApproval', 'approve'],
+    ...['probePage', 'reset', 'deploySchema'],
+    ...['beginMigrate', 'copyGroup migrate', 'finishMigrate', 'verify'],
+    ...['probePage', 'deploy manager', 'probePage', 'deploy proxy', 'probePage', 'endDeploys'],
+    ...['smoke API', 'endChecks', 'goLive', 'pageOff', 'confirmLive', 'watch API', 'finish'],
   ]);
 });
 
@@ -192,9 +193,9 @@ describe('cancelling', () => {
   test('before the reset undoes everything, however often it is asked', async () => {
     const stubs = makeStubs();
     const { status, error } = await withStubbedRun(environment, stubs, async (handle) => {
-      stubs.replace.takeStock = async () => {
+      stubs.replace.turnBack = async () => {
         await handle.cancel();
-        return { ...stubs.ledger };
+        return stubs.world.mirrored(stubs.world.claim as StubClaim);
       };
       await atApproval(handle);
       await handle.cancel();
@@ -218,9 +219,9 @@ describe('cancelling', () => {
     expect(status.notes.join()).toContain(
       'cancelled after it went live: the monitoring ended, the backup is kept',
     );
-    expect(stubs.calls).not.toContain('takeStock');
-    expect(stubs.calls).not.toContain('dropBackup');
-    expect(stubs.calls).toContain('release');
+    expect(stubs.rollBacks).toBe(0);
+    expect(stubs.calls).not.toContain('removeBackup');
+    expect(stubs.world).toMatchObject({ claim: null, page: 'off', rows: 'new', backup: 'sealed' });
   });
 });
 

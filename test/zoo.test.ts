@@ -1,5 +1,5 @@
 /** One of everything PostgreSQL has goes through backup, reset and restore, and comes back as it was. */
-import { removeLedger } from '../src/ledger/claim';
+import { removeLedger } from '../src/ledger/remove';
 import { dropDatabase } from '../src/postgres/databases';
 import { withDatabase } from '../lab/stage';
 import { definitionOf } from '../lab/database-state';

@@ -22,6 +22,7 @@ export const productFolders: Folders = {
   'src/reset': 'steps `fence` and `reset`',
   'src/migrate': 'steps `migrate` and `verify`',
   'src/restore': 'the way back of the rows',
+  'src/way-back': 'the way back as the ledger calls for it: for the workflow and for `recover`',
   'src/preflight': 'step `preflight`',
   'src/report': 'step `report`',
 };
@@ -32,6 +33,7 @@ export const workshopFolders: Folders = {
   'lab/demo': '`npm run demo`',
   'lab/bench': '`npm run bench`',
   'lab/soak': '`npm run soak`',
+  'lab/faults': '`npm run faults`',
   tools: 'providing PostgreSQL and Temporal, building, running',
 };
 

@@ -1,9 +1,10 @@
-/** Writes what is generated: the editors' JSON schemas, the keys in docs/settings.md, the list of files in ARCHITECTURE.md. */
+/** Writes what is generated: the editors' JSON schemas, the keys in docs/settings.md, the ways in docs/if-it-stops.md, the lists of files. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { z } from 'zod';
 import { mappingSchema } from '../src/mapping/file';
 import { settingsSchema } from '../src/settings/schema';
+import { byHandPage } from './by-hand-page';
 import { productFolders, withFileList, workshopFolders } from './file-list';
 import { settingsPage, type KeySchema } from './settings-page';
 import { packageRoot } from './provide';
@@ -19,6 +20,7 @@ if (folder === undefined) {
   write('schema/mapping.schema.json', json({ ...mapping, title: 'Mapping of a Kirikae plan' }));
   write('ARCHITECTURE.md', withFileList(pageOf('ARCHITECTURE.md'), packageRoot, productFolders));
   write('CONTRIBUTING.md', withFileList(pageOf('CONTRIBUTING.md'), packageRoot, workshopFolders));
+  write('docs/if-it-stops.md', byHandPage(pageOf('docs/if-it-stops.md')));
   write('docs/settings.md', settingsPage(pageOf('docs/settings.md'), settings as KeySchema));
 }
 

@@ -48,7 +48,9 @@ export interface PostgresServer {
   kill: () => Promise<void>;
   /** Fast shutdown, as an administrator would; the data stays. */
   shutDown: () => Promise<void>;
-  /** Starts it again on the same port after `kill` or `shutDown`. */
+  /** Immediate shutdown (`pg_ctl stop -m immediate`): the next start is a recovery; the data stays. */
+  stopAtOnce: () => Promise<void>;
+  /** Starts it again on the same port after one of these. */
   start: () => Promise<void>;
 }
 
@@ -139,6 +141,7 @@ async function serve(
     start,
     kill: () => end('SIGKILL'),
     shutDown: () => end('SIGINT'),
+    stopAtOnce: () => end('SIGQUIT'),
     stop: async () => {
       await end('SIGQUIT');
       rmSync(place.home, { recursive: true, force: true });

@@ -1,4 +1,4 @@
-/** Entry of `npm run demo|bench|soak|test|check|generate`: installs and builds what is missing, then runs it. No dependencies. */
+/** Entry of `npm run demo|bench|soak|faults|resets|test|check|generate`: installs and builds what is missing, then runs it. No dependencies. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -22,11 +22,12 @@ const generatedFiles = [
   'schema/kirikae.schema.json',
   'schema/mapping.schema.json',
   'docs/settings.md',
+  'docs/if-it-stops.md',
   'ARCHITECTURE.md',
   'CONTRIBUTING.md',
 ];
 const sourceFolders = ['src', 'workflows', 'activities', 'cli', 'lab', 'tools', 'examples', 'test/support'];
-const commands = { demo, bench, soak, test, check, generate };
+const commands = { demo, bench, soak, faults, resets, test, check, generate };
 
 const [name = '', ...args] = process.argv.slice(2);
 process.exit(await main());
@@ -55,6 +56,24 @@ function bench() {
 
 function soak() {
   return buildIfStale() || node(['dist/lab/soak/main.js', ...args]);
+}
+
+function faults() {
+  return buildIfStale() || node(['dist/lab/faults/main.js', ...args]);
+}
+
+/** `--seed N` names the reading, which goes on where it was stopped; `--only TEXT` takes the resets whose title holds it. */
+function resets() {
+  const known = { '--seed': 'KIRIKAE_RESETS_SEED', '--only': 'KIRIKAE_RESETS_ONLY' };
+  for (let place = 0; place < args.length; place += 2) {
+    const variable = known[args[place]];
+    if (variable === undefined || args[place + 1] === undefined)
+      return fail('Usage: npm run resets -- [--seed N] [--only TEXT]');
+    process.env[variable] = args[place + 1];
+  }
+  process.env.KIRIKAE_RESETS = 'full';
+  process.env.KIRIKAE_RESETS_SEED ??= '1';
+  return node(['node_modules/jest/bin/jest.js', 'test/resets.test.ts']);
 }
 
 function test() {

@@ -15,6 +15,11 @@ const patient = {
 /** Activities on the databases. */
 export const database = proxyActivities<DatabaseActivities>(patient);
 
+/** Activities on the databases that are given up after a while. */
+export function within(patienceMs: number) {
+  return proxyActivities<DatabaseActivities>({ ...patient, scheduleToCloseTimeout: patienceMs });
+}
+
 /** Before anything is changed an outage is a finding, not something to wait for. */
 export const early = proxyActivities<DatabaseActivities>({ ...patient, retry: { maximumAttempts: 3 } });
 

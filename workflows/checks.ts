@@ -2,6 +2,7 @@
 import { condition } from '@temporalio/workflow';
 import type { CheckReport } from '../src/contract';
 import { LIMITS, oneLine } from '../src/text';
+import { heedPage } from './background';
 import { database, hostOf } from './calls';
 import { confirmationChoices, shellWord } from './choices';
 import { problemOf } from './failures';
@@ -17,12 +18,11 @@ export async function checkNow(
   { name, kind }: { name: string; kind: string },
   list: 'smoke' | 'rollbackSmoke',
 ): Promise<void> {
-  const back = list === 'rollbackSmoke';
   const where = kind === 'command' ? hostOf(run.plan.hostQueue) : database;
   try {
-    const detail = await where.smoke.executeWithOptions({ summary: name }, [
-      { run: back ? run.refBack() : run.ref(), name, back },
-    ]);
+    const check = list === 'smoke' ? where.smoke : where.rollbackSmoke;
+    const ref = list === 'smoke' ? run.ref() : run.refBack();
+    const detail = await check.executeWithOptions({ summary: name }, [{ run: ref, name }]);
     record(run, { step: 'smoke', name, passed: true, detail });
   } catch (error) {
     record(run, { step: 'smoke', name, passed: false, detail: problemOf(error).message });
@@ -33,6 +33,8 @@ export async function checkNow(
 /** Waits for a person's answer to a manual check. @throws Error when it is that the check failed */
 export async function awaitConfirmation(run: Run, name: string): Promise<void> {
   const status = run.at('smoke');
+  // An answer of before, to a check that a way back has passed over since, answers nothing.
+  run.confirmations.delete(name);
   status.state = 'waiting';
   run.awaitedCheck = name;
   run.wait(
@@ -40,14 +42,18 @@ export async function awaitConfirmation(run: Run, name: string): Promise<void> {
     `Confirm with: kirikae confirm ${run.id} --by NAME --check ${shellWord(name)} (or --failed)`,
     confirmationChoices(run.id, name),
   );
-  await condition(() => run.confirmations.has(name));
+  await condition(() => run.confirmations.has(name) || run.pageProblem !== null);
   run.awaitedCheck = null;
   run.goOn();
   status.state = 'running';
   const answer = run.confirmations.get(name);
-  record(run, { step: 'smoke', name, passed: answer?.passed === true, detail: `said ${answer?.by ?? ''}` });
-  if (answer?.passed !== true)
-    throw new Error(`The manual check "${name}" failed, said ${answer?.by ?? ''}.`);
+  if (!answer) {
+    await heedPage(run);
+    return awaitConfirmation(run, name);
+  }
+  record(run, { step: 'smoke', name, passed: answer.passed, detail: `said ${answer.by}` });
+  if (!answer.passed) throw new Error(`The manual check "${name}" failed, said ${answer.by}.`);
+  await database.confirmCheck({ run: run.ref(), name, by: answer.by });
 }
 
 /** Notes what a check came to, for the report. */

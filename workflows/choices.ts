@@ -40,9 +40,18 @@ export function confirmationChoices(id: string, check: string): Choice[] {
   ];
 }
 
-export function parkedChoices(id: string): Choice[] {
+/** @param possible what this park takes beside `retry` and `settle` */
+export function parkedChoices(id: string, possible: { standDown: boolean; rollBack: boolean }): Choice[] {
+  const standDown: Choice = {
+    title: 'Take the way back back: nothing is emptied yet, and the run is again where it was',
+    name: 'standDown',
+    payload: { by },
+    command: lines(`kirikae stand-down ${id}`, `--by '${by}'`),
+  };
   return [
     retry(id, 'Go on, after the repair'),
+    ...(possible.standDown ? [standDown] : []),
+    ...(possible.rollBack ? [rollBack(id)] : []),
     {
       title: 'End the run, and leave everything as it is',
       name: 'settle',

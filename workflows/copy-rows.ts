@@ -1,7 +1,7 @@
 /** Runs a phase's part groups, as many at a time as the servers have sessions for; the first that fails stops the others. */
 import { CancellationScope } from '@temporalio/workflow';
 import type { GroupPlan, RunRef } from '../activities';
-import type { StepName } from '../src/contract';
+import type { StepProgress } from '../src/contract';
 import { copying } from './calls';
 import type { Run } from './run';
 
@@ -11,16 +11,15 @@ export interface CopyPhase {
 }
 
 export interface RowsToCopy {
-  /** Whose rows and bytes are counted. */
-  step: StepName;
+  /** Where rows and bytes are counted. */
+  status: StepProgress;
   phase: CopyPhase;
   plan: GroupPlan;
   ref: RunRef;
 }
 
 /** Copies all groups and counts their rows and bytes into the step. @returns rows copied */
-export async function copyRows(run: Run, { step, phase, plan, ref }: RowsToCopy): Promise<number> {
-  const status = run.at(step);
+export async function copyRows(run: Run, { status, phase, plan, ref }: RowsToCopy): Promise<number> {
   status.rows = 0;
   status.bytes = 0;
   const { groups } = plan;
@@ -41,8 +40,7 @@ export async function copyRows(run: Run, { step, phase, plan, ref }: RowsToCopy)
         run.show();
       }
     };
-    // Histories of older versions have a number for the whole run only.
-    const lanes = Array.from({ length: plan.inFlight ?? run.plan.lanes }, lane);
+    const lanes = Array.from({ length: plan.inFlight }, lane);
     try {
       await Promise.all(lanes);
     } catch (error) {

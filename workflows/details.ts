@@ -1,5 +1,14 @@
 /** The status as Markdown, for the workflow's current details in the Temporal UI. Pure. */
-import type { CommandName, Status } from '../src/contract';
+import {
+  type CommandName,
+  describeGoingBack,
+  isGoingBack,
+  type Status,
+  type StepStatus,
+  type WayBackStatus,
+  wayBackStepOf,
+} from '../src/contract';
+import { LIMITS, oneLine } from '../src/text';
 
 /** Something that a person may say to the run now. */
 export interface Choice {
@@ -13,8 +22,9 @@ export interface Choice {
 
 /** What is to be typed stands alone in its code block: prose is set with curly quotes by the UI, and can't be pasted. */
 export function describeDetails(status: Status, choices: readonly Choice[]): string {
-  const head = status.outcome ?? (status.parked ? 'PARKED: an operator is needed' : `step ${status.step}`);
-  const lines = [`### ${status.plan}: ${head}`, ''];
+  const lines = [`### ${status.plan}: ${prose(headOf(status))}`, ''];
+  const window = status.window > 1 ? `, window ${status.window}` : '';
+  if (status.phase) lines.push(`Phase \`${status.phase}\`${window}`, '');
   if (status.waitingFor) lines.push(`**Waiting for** ${prose(status.waitingFor)}`, '');
   const next = choices.length === 0 ? status.nextAction : withoutCommands(status.nextAction);
   if (next !== '' && status.waitingFor === null) lines.push(`**Next:** ${prose(next)}`, '');
@@ -23,12 +33,8 @@ export function describeDetails(status: Status, choices: readonly Choice[]): str
     lines.push(`Backup \`${database}\`: ${tables} tables, ${rows} rows, fingerprint \`${fingerprint}\``, '');
   }
   for (const choice of choices) lines.push(...describeChoice(choice));
-  lines.push('| step | state | rows | started (UTC) | finished | |', '|---|---|---|---|---|---|');
-  for (const step of status.steps) {
-    lines.push(
-      `| ${step.name} | ${step.state} | ${step.rows ?? ''} | ${clock(step.startedAt)} | ${clock(step.finishedAt)} | ${cell(step.error ?? '')} |`,
-    );
-  }
+  lines.push(...describeSteps('step', status.steps));
+  if (status.wayBack.length > 0) lines.push('', ...describeSteps('way back', status.wayBack));
   if (status.dropped.length > 0) {
     lines.push('', '| dropped | rows | reason |', '|---|---|---|');
     for (const drop of status.dropped)
@@ -36,6 +42,27 @@ export function describeDetails(status: Status, choices: readonly Choice[]): str
   }
   if (status.notes.length > 0) lines.push('', ...status.notes.flatMap(describeNote));
   return lines.join('\n');
+}
+
+function headOf(status: Status): string {
+  if (status.outcome) return status.outcome;
+  const back = isGoingBack(status) ? oneLine(describeGoingBack(wayBackStepOf(status)), LIMITS.header) : null;
+  if (status.parked) return `PARKED: an operator is needed${back === null ? '' : `; ${back}`}`;
+  return back ?? `step ${status.step}`;
+}
+
+function describeSteps(title: string, steps: readonly (StepStatus | WayBackStatus)[]): string[] {
+  const rows = steps.map(({ name, state, rows, rowsTotal, attempt, startedAt, finishedAt, error }) => {
+    const progress =
+      rows === null ? '' : `${rows}${rowsTotal !== null && rowsTotal > rows ? ` of ${rowsTotal}` : ''}`;
+    const tries = attempt > 1 ? attempt : '';
+    return `| ${name} | ${state} | ${progress} | ${tries} | ${clock(startedAt)} | ${clock(finishedAt)} | ${cell(error ?? '')} |`;
+  });
+  return [
+    `| ${title} | state | rows | try | started (UTC) | finished | |`,
+    '|---|---|---|---|---|---|---|',
+    ...rows,
+  ];
 }
 
 function describeChoice({ title, name, payload, command }: Choice): string[] {

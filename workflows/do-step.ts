@@ -1,84 +1,138 @@
 /** Carrying out a step: its times and state, and parking where an operator can repair what stops it. */
 import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
-import type { StepName } from '../src/contract';
+import type { StepName, StepProgress } from '../src/contract';
+import { hasReached, type FORWARD } from '../src/ledger/phases';
 import { parkedChoices } from './choices';
-import { Settled, problemOf } from './failures';
+import { RollBackGranted, Settled, problemOf } from './failures';
 import { tell } from './people';
-import { now, type Run } from './run';
+import { now, type ParkAnswer, type Run } from './run';
 
-/** Runs a step of the runbook; what an operator can repair parks the run, and `retry` repeats the step. */
-export async function doStep<T>(run: Run, name: StepName, work: () => Promise<T>): Promise<T> {
+/**
+ * Runs a step of the runbook; what an operator can repair parks the run, and `retry` repeats the step.
+ * @param until the phase that the step ends in: one that the ledger has reached is not run again
+ */
+export async function doStep(
+  run: Run,
+  { name, until }: { name: StepName; until?: (typeof FORWARD)[number] },
+  work: () => Promise<void>,
+): Promise<void> {
+  if (until && hasReached(run.phase, until)) return;
   const status = run.at(name);
   run.step = name;
   for (;;) {
-    status.state = 'running';
-    status.startedAt ??= now();
-    status.attempt += 1;
-    status.error = null;
-    run.show();
     try {
-      const result = await work();
-      status.state = 'done';
-      status.finishedAt = now();
-      run.show();
-      return result;
+      return await timed(run, status, work);
     } catch (error) {
       const problem = problemOf(error);
-      status.finishedAt = now();
-      status.state = 'failed';
-      if (isCancellation(error)) throw error;
-      status.error = problem.message;
-      if (problem.type !== 'NeedsOperator') throw error;
-      await park(
-        run,
-        `${name}: ${problem.message}`,
-        'repair it and send retry; settle or cancel are the other ways out',
-      );
-      status.finishedAt = null;
+      if (isCancellation(error) || problem.type !== 'NeedsOperator') throw error;
+      await park(run, {
+        problem: `${name}: ${problem.message}`,
+        next: 'repair it and send retry; settle or cancel are the other ways out',
+      });
     }
   }
 }
 
-/** Repeats `work` until it succeeds; after each failure the run is parked. For ways back and what follows `live`. */
+/** Keeps the times, the state, the attempts and the last error of what is done. */
+export async function timed(run: Run, status: StepProgress, work: () => Promise<void>): Promise<void> {
+  status.state = 'running';
+  status.startedAt ??= now();
+  status.finishedAt = null;
+  status.attempt += 1;
+  status.error = null;
+  run.show();
+  try {
+    await work();
+    status.state = 'done';
+    status.finishedAt = now();
+    run.show();
+  } catch (error) {
+    status.finishedAt = now();
+    status.state = 'failed';
+    if (!isCancellation(error)) status.error = problemOf(error).message;
+    run.show();
+    throw error;
+  }
+}
+
+/**
+ * Repeats `work` until it succeeds; after each failure the run is parked. For what follows `live`.
+ * @throws what says that the ledger isn't this run's any more
+ */
 export async function insist<T>(run: Run, what: string, work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await CancellationScope.nonCancellable(work);
     } catch (error) {
-      if (error instanceof Settled) throw error;
-      const page = run.pageOnAt !== null && run.pageOffAt === null ? ' The maintenance page stays on.' : '';
+      const problem = problemOf(error);
+      if (error instanceof Settled || problem.type === 'Overtaken') throw error;
       await CancellationScope.nonCancellable(() =>
-        park(
-          run,
-          `${what} did not succeed: ${problemOf(error).message}${page}`,
-          'repair it and send retry, or settle to leave everything as it is',
-        ),
+        park(run, {
+          problem: `${what} did not succeed: ${problem.message}`,
+          next: 'repair it and send retry, or settle to leave everything as it is',
+        }),
       );
     }
   }
 }
 
-/** Waits for `retry`. @throws Settled when an operator ends the run instead */
-export async function park(run: Run, problem: string, next: string): Promise<void> {
+export interface Park {
+  problem: string;
+  next: string;
+  /** `rollBack` with acceptLoss is an answer too. */
+  asksRollBack?: boolean;
+}
+
+/** Waits for an answer of people. @throws Settled when an operator ends the run instead */
+export async function park(
+  run: Run,
+  { problem, next, asksRollBack = false }: Park,
+): Promise<Exclude<ParkAnswer, 'settle'>> {
   run.parked = true;
   run.answer = null;
+  run.asksRollBack = asksRollBack;
+  // Votes answer the question that is asked now.
+  if (asksRollBack) run.rollBackVotes.clear();
   run.notes.repeat(problem);
   const told = CancellationScope.nonCancellable(() =>
     tell(run, `${run.input.plan}: an operator is needed (workflow ${run.id}): ${problem}`),
   );
+  const others = [
+    ...(run.mayStandDown ? [`kirikae stand-down ${run.id} --by NAME`] : []),
+    ...(asksRollBack ? [`kirikae roll-back ${run.id} --by NAME --accept-loss`] : []),
+    `kirikae settle ${run.id} --by NAME`,
+  ];
   run.wait(
     `an operator: ${problem}`,
-    `${capital(next)}: kirikae retry ${run.id} --by NAME, or kirikae settle ${run.id} --by NAME.`,
-    parkedChoices(run.id),
+    `${capital(next)}: kirikae retry ${run.id} --by NAME, or ${others.join(', or ')}.`,
+    parkedChoices(run.id, { standDown: run.mayStandDown, rollBack: asksRollBack }),
   );
   try {
     await condition(() => run.answer !== null);
     await told;
   } finally {
     run.parked = false;
+    run.asksRollBack = false;
     run.goOn();
   }
-  if (answerOf(run) === 'settle') throw new Settled(problem);
+  const answer = answerOf(run);
+  if (answer === 'settle') throw new Settled(problem);
+  return answer ?? 'retry';
+}
+
+/** Parks where people decide whether to go on with what users wrote, or to go back without it. */
+export async function letPeopleDecide(run: Run, problem: string): Promise<void> {
+  const next =
+    'retry goes on, and production goes live with these rows; roll-back brings the old database back';
+  const answer = await park(run, { problem, next, asksRollBack: true });
+  if (answer === 'rollBack') throw grantRollBack(run);
+}
+
+/** Takes the votes for a roll back, of which there are enough: they count once. */
+export function grantRollBack(run: Run): RollBackGranted {
+  run.lossAcceptedBy = [...run.rollBackVotes];
+  run.rollBackVotes.clear();
+  return new RollBackGranted(`Roll back asked for by ${run.lossAcceptedBy.join(', ')}.`);
 }
 
 // Read by a function: the compiler believes that the answer is still null.

@@ -1,57 +1,74 @@
 /** How a run ends: what leaving the path means, outcomes, and what Temporal is told. */
 import {
-  isCancellation,
-  patched,
-  condition,
   allHandlersFinished,
-  CancelledFailure,
   ApplicationFailure,
+  CancelledFailure,
+  condition,
+  isCancellation,
 } from '@temporalio/workflow';
 import type { Status, Outcome } from '../src/contract';
+import { hasReached } from '../src/ledger/phases';
 import { LIMITS, oneLine } from '../src/text';
+import { heedPage, letGoOfBackup, stopWatchingPage } from './background';
 import { database, early } from './calls';
-import { insist, park } from './do-step';
 import { RollBackGranted, Settled, problemOf, Refused, Rejected } from './failures';
 import { writeReport, tell } from './people';
 import { type Run, now } from './run';
 import { goBack } from './way-back';
 
-/** Decides how a run that left its path ends; `cancelled` when a cancel was asked for before the way back began. */
-export async function leavePath(run: Run, error: unknown, cancelled: boolean): Promise<Status> {
+/**
+ * Decides how a run that left its path ends; `cancelled` when a cancel was asked for before the way back began.
+ * @returns null where people have taken the way back back: the run goes on
+ */
+export async function leavePath(run: Run, error: unknown, cancelled: boolean): Promise<Status | null> {
   try {
-    if (error instanceof RollBackGranted) {
-      await goBack(run, { lossAccepted: true });
-      return await close(run, 'rolled-back', error.message);
-    }
     if (error instanceof Settled) throw error;
-    if (run.live && cancelled) {
-      run.note('The run was cancelled after it went live: the monitoring ended, the backup is kept.');
-      return await close(run, 'migrated');
-    }
     const { type, message } = problemOf(error);
     const reasons = error instanceof Refused ? error.reasons : [message];
-    // Before the claim nothing is changed, so whatever stops preflight is a refusal; unless the ledger knows more.
     const refuses =
       error instanceof Refused ||
       (run.step === 'preflight' && !isCancellation(error) && type !== 'Overtaken');
-    if (refuses) {
-      for (const reason of reasons) run.note(reason);
-      const asksLedger = mayHaveChanged(run, error);
-      if (!cancelled && !asksLedger) return await refuse(run, reasons);
-      if (cancelled && !asksLedger && !run.plan) return await close(run, 'cancelled', cancelledSentence);
+    if (refuses) for (const reason of reasons) run.note(reason);
+    const nothingYet = run.standing === null && (run.step === 'preflight' || run.step === 'announce');
+    const past = nothingYet ? await lookBack(run, error) : 'acted';
+    if (past === 'none' && type !== 'Overtaken') {
+      if (run.plan) await removeShadow(run);
+      return cancelled
+        ? await close(run, 'cancelled', 'The run was cancelled before anything was changed.')
+        : await refuse(run, reasons);
     }
-    if (type === 'Overtaken') await park(run, message, lookFirst);
-    const found = await goBack(run, {
-      lossAccepted: false,
-      lookFirst:
-        refuses && !cancelled && run.step === 'preflight' ? { problem: message, next: lookFirst } : undefined,
-    });
+    // The ledger is asked below who holds it; before the new database is whole nothing of it is worth asking for.
+    if (run.pageProblem?.type === 'Overtaken' || !hasReached(run.phase, 'verified')) run.pageProblem = null;
+    if (run.pageProblem && !cancelled && !(error instanceof RollBackGranted)) {
+      try {
+        await heedPage(run);
+        return null;
+      } catch (decided) {
+        if (!(decided instanceof RollBackGranted)) throw decided;
+        return await leavePath(run, decided, cancelled);
+      }
+    }
+    const wasLive = run.live;
+    const found = await goBack(run, error instanceof RollBackGranted ? 'rollBack' : 'goBack');
     switch (found) {
+      case 'forward':
+        return null;
       case 'live':
+        if (cancelled && wasLive)
+          run.note('The run was cancelled after it went live: the monitoring ended, the backup is kept.');
         return await close(run, 'migrated');
       case 'unknown':
-        if (!cancelled) throw new Settled(`${message} ${noTrace}`);
-        return await close(run, 'cancelled', 'The run was cancelled; nothing of it was in production.');
+        if (cancelled)
+          return await close(run, 'cancelled', 'The run was cancelled; nothing of it was in production.');
+        switch (past === 'acted' ? await database.lookBack() : past) {
+          case 'ended':
+            run.note(endedSentence);
+            return await refuse(run, [endedSentence]);
+          case 'none':
+            return await refuse(run, [message]);
+          case 'acted':
+            throw new Settled(`${message} ${noTrace}`);
+        }
       case 'nothing':
         if (refuses && !cancelled) return await refuse(run, reasons);
         break;
@@ -59,6 +76,7 @@ export async function leavePath(run: Run, error: unknown, cancelled: boolean): P
       case 'untouched':
         break;
     }
+    if (error instanceof RollBackGranted) return await close(run, 'rolled-back', error.message);
     if (cancelled) return await close(run, 'cancelled', cancelledSentence);
     if (error instanceof Rejected) return await close(run, 'rejected', message);
     return await close(
@@ -75,25 +93,19 @@ export async function leavePath(run: Run, error: unknown, cancelled: boolean): P
 
 const cancelledSentence = 'The run was cancelled; production is what it was before.';
 
-const lookFirst =
-  'look at production, then send retry to go the way back that the ledger calls for, or settle';
+const endedSentence =
+  'This Temporal run was made by a reset of a run that had ended, and nothing of that run is in production any more. Nothing was touched. Start a new run if one is wanted.';
 
 const noTrace =
-  "Neither production nor the backup holds anything of this run any more, so how it ended before can't be said: expected production's ledger, or the backup with its copy of it. Look at production and at the report of the run's earlier execution, and start again when both are as they should be.";
+  "Neither production nor the backup holds anything of this run any more, so how it ended before can't be said: expected production's ledger, or the backup with its mirror. Look at production and at the report of the run's earlier execution, and start again when both are as they should be.";
 
-/**
- * True when this run, or the one that a Temporal reset made it from, may have changed production: then the ledger is asked
- * before anything is called a refusal.
- */
-function mayHaveChanged(run: Run, error: unknown): boolean {
-  const inputIsUnusable = error instanceof Refused && !run.plan;
-  if (inputIsUnusable || (run.step === 'preflight' && !run.hasPast)) return false;
-  // Older histories refused without asking.
-  return patched('ask-the-ledger-before-refusing');
+/** What this run, or those that a Temporal reset made it from, may have done before: none, something, or it had ended. */
+async function lookBack(run: Run, error: unknown): Promise<'none' | 'acted' | 'ended'> {
+  if (error instanceof Refused && !run.plan) return 'none';
+  return database.lookBack();
 }
 
 async function refuse(run: Run, reasons: string[]): Promise<Status> {
-  if (run.plan) await removeShadow(run);
   const why = oneLine(reasons.join(' '), LIMITS.sentence);
   run.at(run.step).state = 'failed';
   run.at(run.step).error = why;
@@ -102,13 +114,8 @@ async function refuse(run: Run, reasons: string[]): Promise<Status> {
 
 /** Ends the run: nothing of it stays in production, the report is written, the workflow closes as the outcome says. */
 export async function close(run: Run, outcome: Outcome, why?: string): Promise<Status> {
-  if (outcome === 'migrated') {
-    const removed = await insist(run, 'Removing shadow and ledger', () =>
-      database.release({ run: run.refBack() }),
-    );
-    // Older histories have no such sentences.
-    for (const sentence of (removed as string[] | null | undefined) ?? []) run.note(sentence);
-  }
+  await stopWatchingPage(run);
+  await letGoOfBackup(run);
   if (why !== undefined && outcome !== 'refused') run.note(why);
   for (const step of run.steps) {
     if (['pending', 'running', 'waiting'].includes(step.state)) step.state = 'skipped';
@@ -158,10 +165,9 @@ function ending(run: Run, outcome: Outcome): string {
 }
 
 // A database that is down must not keep a refusal from ending.
-// A database that is down must not keep a refusal from ending.
 async function removeShadow(run: Run): Promise<void> {
   try {
-    await early.release({ run: run.refBack() });
+    await early.dropShadow({ run: run.refBack() });
   } catch (error) {
     run.note(`The shadow database could not be removed: ${problemOf(error).message}`);
   }

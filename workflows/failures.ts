@@ -26,15 +26,17 @@ export class RollBackGranted extends Error {}
 export interface Problem {
   type: string;
   message: string;
+  /** What it was found in. */
+  error: unknown;
 }
 
 /** Type and sentence of a failed activity, cut to a size; Temporal's own "Activity task failed" says nothing. */
 export function problemOf(error: unknown): Problem {
   const { type, message } = causeOf(error);
-  return { type, message: lines(message, LIMITS.sentence) };
+  return { type, message: lines(message, LIMITS.sentence), error };
 }
 
-function causeOf(error: unknown): Problem {
+function causeOf(error: unknown): Omit<Problem, 'error'> {
   if (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure) return causeOf(error.cause);
   if (error instanceof ApplicationFailure)
     return { type: error.type ?? 'StepFailed', message: error.message };

@@ -21,6 +21,7 @@ const payloads = {
   confirm: person.extend({ check: shortText(LIMITS.check).min(1), passed: z.boolean() }),
   retry: person,
   settle: person,
+  standDown: person,
   rollBack: person.extend({ acceptLoss: z.boolean().optional() }),
   retireBackup: person,
 } satisfies Record<CommandName, z.ZodType>;
@@ -43,7 +44,9 @@ const descriptions: Record<CommandName, string> = {
   confirm: 'Answers a manual smoke check: { by, check, passed, note? }',
   retry: 'Goes on after a repair, when the run is parked: { by, note? }',
   settle: 'Ends a parked run as needs-operator and leaves page and fence as they are: { by, note? }',
-  rollBack: 'Brings the old database back after the point of no return: { by, acceptLoss: true, note? }',
+  standDown: 'Takes a way back that has emptied nothing back: the run is again where it was: { by, note? }',
+  rollBack:
+    'Brings the old database back after the point of no return, or where a parked run asks for it: { by, acceptLoss: true, note? }',
   retireBackup: 'Deletes the backup at the end: { by, note? }',
 };
 
@@ -89,9 +92,12 @@ function refusal(run: Run, name: CommandName, said: unknown[]): string | null {
     case 'confirm':
       return refuseConfirmation(run, parsed.data as Payload<'confirm'>);
     case 'retry':
-      return run.parked || run.awaitsRetry ? null : `Nothing waits for retry: ${present(run)}`;
+      if (run.parked || run.awaitsRetry) return refuseSecondAnswer(run);
+      return `Nothing waits for retry: ${present(run)}`;
     case 'settle':
-      return run.parked ? null : `Only a parked run can be settled: ${present(run)}`;
+      return run.parked ? refuseSecondAnswer(run) : `Only a parked run can be settled: ${present(run)}`;
+    case 'standDown':
+      return refuseStandDown(run);
     case 'rollBack':
       return refuseRollBack(run, parsed.data);
     case 'retireBackup':
@@ -136,11 +142,46 @@ function isCheck(said: string, awaited: string): boolean {
   return oneLine(said, LIMITS.check) === oneLine(awaited, LIMITS.check);
 }
 
-function refuseRollBack(run: Run, { by, acceptLoss }: Payload<'rollBack'>): string | null {
+// What was accepted takes effect: a parked run has one answer, though it goes on only when its contacts are told.
+function refuseSecondAnswer(run: Run): string | null {
+  return run.parked && run.answer !== null
+    ? `The parked run has been answered already (${run.answer}) and goes on: look at its status again.`
+    : null;
+}
+
+function refuseStandDown(run: Run): string | null {
+  if (run.parked && run.mayStandDown) return refuseSecondAnswer(run);
+  if (run.mayStandDown)
+    return `standDown counts only while the way back is parked; this one goes on by itself: ${present(run)}`;
+  switch (run.phase) {
+    case 'emptied':
+    case 'restored':
+    case 'home':
+      return `standDown is too late: the old database is being brought back already (phase ${run.phase}), and the way back can only be finished${run.parked ? '; repair what stops it and send retry' : ''}: ${present(run)}`;
+    default:
+      return `No way back is under way that could be taken back: ${present(run)}`;
+  }
+}
+
+function refuseRollBack(run: Run, payload: Payload<'rollBack'>): string | null {
+  if (run.parked && run.asksRollBack) return refuseSecondAnswer(run) ?? refuseVote(run, payload);
   if (!run.live)
     return `rollBack is for after the point of no return; before it, cancel the run: it then goes back by itself. ${present(run)}`;
-  if (run.step !== 'monitor' && run.step !== 'retireBackup')
-    return `rollBack is possible in the steps monitor and retireBackup: ${present(run)}`;
+  if (run.retired !== null)
+    return `rollBack is too late: the backup is being deleted, as ${run.retired.by} said. ${present(run)}`;
+  if (!isReadForVotes(run))
+    return `rollBack is possible while the steps monitor and retireBackup wait: ${present(run)}`;
+  return refuseVote(run, payload);
+}
+
+// Votes are read as long as these steps go on; a parked run reads answers alone.
+function isReadForVotes(run: Run): boolean {
+  if (run.parked || (run.step !== 'monitor' && run.step !== 'retireBackup')) return false;
+  const { state } = run.at(run.step);
+  return state === 'waiting' || (run.step === 'monitor' && state === 'running');
+}
+
+function refuseVote(run: Run, { by, acceptLoss }: Payload<'rollBack'>): string | null {
   if (acceptLoss !== true) {
     return 'Users may have written since production went live; rolling back loses that. Send rollBack with "acceptLoss": true if that is accepted.';
   }
@@ -172,8 +213,13 @@ function accept(run: Run, name: CommandName, input: unknown): string {
       run.answer = name;
       run.awaitsRetry = false;
       return name === 'retry' ? 'The run goes on.' : 'The run ends as needs-operator.';
+    case 'standDown':
+      run.answer = name;
+      return 'The way back is taken back: the run is again where it was.';
     case 'rollBack':
       run.rollBackVotes.add(by);
+      if (run.parked && run.asksRollBack && run.rollBackVotes.size >= run.plan.approval.minimum)
+        run.answer = name;
       return `Roll back asked for by ${by} (${run.rollBackVotes.size} of ${run.plan.approval.minimum}).`;
     case 'retireBackup':
       run.retired = decision;

@@ -33,8 +33,8 @@ export async function monitorProduction(watch: Watch): Promise<Watched> {
     rounds += 1;
     for (const { name, kind } of watch.checks) {
       try {
-        await (kind === 'command' ? host : database).smoke.executeWithOptions({ summary: name }, [
-          { run: watch.run, name, back: false },
+        await (kind === 'command' ? host : database).watchCheck.executeWithOptions({ summary: name }, [
+          { run: watch.run, name },
         ]);
       } catch (error) {
         const problem = problemOf(error);

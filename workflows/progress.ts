@@ -1,8 +1,8 @@
 /** Figures of the steps that don't contradict each other, and the predicted end. Pure. */
-import type { StepStatus } from '../src/contract';
+import type { StepProgress } from '../src/contract';
 
 /** A step whose rows never exceed its total, and which has all of them once it is done. */
-export function withSettledNumbers(step: StepStatus): StepStatus {
+export function withSettledNumbers<S extends StepProgress>(step: S): S {
   const { state, rows, rowsTotal } = step;
   if (rowsTotal === null) return { ...step };
   if (state === 'done' && rows === null) return { ...step, rows: rowsTotal };

@@ -1,6 +1,6 @@
 /** One run's memory: its status, and what people and checks have said. */
 import { setCurrentDetails, workflowInfo } from '@temporalio/workflow';
-import type { PlanOutline } from '../activities';
+import type { GroupPlan, Moved, PlanOutline, RestorePlan } from '../activities';
 import {
   STEPS,
   type BackupStatus,
@@ -9,18 +9,29 @@ import {
   type Dropped,
   type MigrationInput,
   type Outcome,
+  type Phase,
   type Report,
   type Status,
   type StepName,
   type StepStatus,
   type TableReport,
+  type WayBackStatus,
 } from '../src/contract';
+import { wayBack, type Standing } from '../src/ledger/phases';
 import { fold, LIMITS, oneLine } from '../src/text';
 import { type Choice, describeDetails } from './details';
+import type { Problem } from './failures';
 import { Notes } from './notes';
 import { withSettledNumbers } from './progress';
 
-export type ParkAnswer = 'retry' | 'settle';
+/** Something that goes on beside the steps. */
+export interface Background {
+  /** Settles when it has really ended. */
+  done: Promise<void>;
+  cancel: () => void;
+}
+
+export type ParkAnswer = 'retry' | 'settle' | 'standDown' | 'rollBack';
 
 // What queries answer and the report holds stays far below the 2 MB that Temporal carries, whatever was said to the run.
 const room = {
@@ -35,6 +46,9 @@ export class Run {
   readonly startedAt = new Date(Date.now()).toISOString();
   plan!: PlanOutline;
   step: StepName = 'preflight';
+  /** Where the ledger stood after the last transition that this history knows. */
+  standing: Standing | null = null;
+  wayBack: WayBackStatus[] = [];
   outcome: Outcome | null = null;
   parked = false;
   live = false;
@@ -50,6 +64,8 @@ export class Run {
   predictedEndMs: number | null = null;
   private waitingSinceMs: number | null = null;
   private waitedMs = 0;
+  /** The sealed backup, before an approval of it is awaited. */
+  sealed: Omit<BackupStatus, 'fingerprint'> | null = null;
   backup: BackupStatus | null = null;
   dropped: Dropped[] = [];
   readonly notes = new Notes();
@@ -63,15 +79,27 @@ export class Run {
   confirmations = new Map<string, { passed: boolean; by: string }>();
   awaitedCheck: string | null = null;
   rollBackVotes = new Set<string>();
+  /** Who accepted the loss of what users wrote: the votes of the roll back that was granted last. */
+  lossAcceptedBy: string[] = [];
   retired: Decision | null = null;
   answer: ParkAnswer | null = null;
+  /** True where a park takes `rollBack` for an answer. */
+  asksRollBack = false;
   /** A failing check of the monitoring waits for `retry` too. */
   awaitsRetry = false;
-  /** True once this run has claimed production. */
-  claimed = false;
-  /** Which ways back a step has called for: filled before the step acts. */
-  deploysBegun: number[] = [];
-  indexing: { done: Promise<void>; cancel: () => void } | null = null;
+  /** Indexes of the backup, made while the approval is awaited. */
+  indexing: Background | null = null;
+  indexingProblem: Problem | null = null;
+  /** The watching of the page, for as long as it must be on. */
+  pageWatch: Background | null = null;
+  /** What the watching of the page has found, and nobody has heeded yet. */
+  pageProblem: Problem | null = null;
+  /** The restore under way: its plan and which attempt. */
+  restoring: (RestorePlan & GroupPlan) | null = null;
+  /** What keeps the backup unchanged during a restore. */
+  backupHold: Background | null = null;
+  /** Why the backup is no longer kept unchanged, though nobody has let go of it. */
+  backupHoldProblem: Problem | null = null;
 
   readonly steps: StepStatus[] = STEPS.map((name) => ({
     name,
@@ -91,9 +119,26 @@ export class Run {
     return this.info.workflowId;
   }
 
-  /** True when this run, or the one that a Temporal reset made it from, may have written to the ledger. */
-  get hasPast(): boolean {
-    return this.claimed || this.info.runId !== this.info.firstExecutionRunId;
+  /** Takes over where the ledger stands now, and what was said about it. */
+  moved({ standing, notes }: Moved): void {
+    this.standing = standing;
+    if (standing.phase !== 'over') this.live = standing.phase === 'live';
+    for (const note of notes) this.note(note);
+    this.show();
+  }
+
+  /** The ledger's phase; null before production is claimed. */
+  get phase(): Phase | null {
+    return this.standing?.phase ?? null;
+  }
+
+  get window(): number {
+    return this.standing?.window ?? 1;
+  }
+
+  /** True while a way back has emptied nothing. */
+  get mayStandDown(): boolean {
+    return this.standing !== null && wayBack(this.standing, 'standDown').kind === 'forward';
   }
 
   /** What activities on the way forward need to know: the plan must be the one that the run began with. */
@@ -103,11 +148,7 @@ export class Run {
 
   /** The same for ways back and what follows `live`, where a repaired plan must not hinder. */
   refBack() {
-    return {
-      plan: this.input.plan,
-      planHash: null as string | null,
-      chain: this.info.firstExecutionRunId,
-    };
+    return { plan: this.input.plan, planHash: null as string | null };
   }
 
   at(name: StepName): StepStatus {
@@ -160,6 +201,8 @@ export class Run {
     return {
       plan: this.input.plan,
       step: this.step,
+      phase: this.phase,
+      window: this.window,
       outcome: this.outcome,
       parked: this.parked,
       live: this.live,
@@ -171,6 +214,7 @@ export class Run {
       waitingSince: this.waitingSinceMs === null ? null : timeOf(this.waitingSinceMs),
       backup: this.backup,
       steps: this.steps.map(withSettledNumbers),
+      wayBack: this.wayBack.map(withSettledNumbers),
       dropped: this.droppedInShort(),
       notes: this.notes.list(),
     };

@@ -1,183 +1,214 @@
-/** The way back: what the ledger's marks call for, in the order that keeps the page on until the old database is proved. */
-import { CancellationScope } from '@temporalio/workflow';
-import type { StepName } from '../src/contract';
-import { database, hostOf } from './calls';
-import { checkNow } from './checks';
-import { copyRows } from './copy-rows';
-import { insist, park } from './do-step';
-import { Settled } from './failures';
+/** The way back: what the ledger's phase calls for, in the order that keeps the page on until the old database is proved. */
+import type { Stock } from '../activities';
+import type { StepName, WayBackStepName } from '../src/contract';
+import { hasReached, needsRestore, wayBack, type Intent, type Standing } from '../src/ledger/phases';
+import { letGoOfBackup, unwatched, watchPage } from './background';
+import { database, early, hostOf } from './calls';
+import { grantRollBack, insist, park } from './do-step';
+import { problemOf, Settled } from './failures';
 import type { Run } from './run';
+import { goWayBackStep } from './way-back-steps';
+
+/** How a way back ended. `forward`: people took it back, and the run is again where it was. */
+export type WayBack = 'restored' | 'untouched' | 'live' | 'forward' | 'nothing' | 'unknown';
 
 /**
- * What the way back found: nothing of this run's, production as it was before, or production live (nothing restored);
- * `unknown` when a run with a past has left no trace.
- */
-export type WayBack = 'nothing' | 'restored' | 'untouched' | 'live' | 'unknown';
-
-export interface WayBackOptions {
-  lossAccepted: boolean;
-  /** Parks with this problem before anything is undone, if there is something to undo. */
-  lookFirst?: { problem: string; next: string } | undefined;
-}
-
-/**
- * Undoes what the ledger says this run did; uncancellable, parked at the first thing that fails.
+ * Undoes what the ledger says that this run did; to be called uncancellable. Parked at the first thing that fails: an answer looks
+ * at the ledger again and goes on from there.
+ * @param intent `rollBack` where people have accepted the loss of what users wrote
  * @throws Settled when an operator ends the parked run
  */
-export async function goBack(run: Run, options: WayBackOptions): Promise<WayBack> {
+export async function goBack(run: Run, intent: Intent): Promise<WayBack> {
   run.indexing?.cancel();
-  await CancellationScope.nonCancellable(async () => run.indexing?.done.catch(() => undefined));
+  await run.indexing?.done;
   run.wait(null, 'Nothing: the way back runs by itself.');
   run.predictedEndMs = null;
-  const ref = run.refBack();
-  const takeStock = () =>
-    insist(run, 'Reading the ledger', () => database.takeStock({ run: ref, searchBackup: run.hasPast }));
-  let marks = await takeStock();
-  if (marks.claimed && options.lookFirst) {
-    await park(run, options.lookFirst.problem, options.lookFirst.next);
-    marks = await takeStock();
-  }
-  if (!marks.claimed) {
-    await insist(run, 'Removing the shadow database', () => database.release({ run: ref }));
-    return run.hasPast ? endedBefore(run, marks.inBackup ?? 'unknown') : 'nothing';
-  }
-  if (!run.plan)
-    run.plan = await insist(run, 'Reading the plan', () => database.outlinePlan({ plan: run.input.plan }));
-  if (marks.live && marks.lossAccepted && !options.lossAccepted) {
-    throw new Settled(
-      'The ledger says that production was live and that a roll back of it had begun, and this history can\'t say how far it came. Nothing was changed: production, page and fence are as that roll back left them. Look at production, and finish the roll back by hand: docs/if-it-stops.md, "By hand".',
-    );
-  }
-  if (marks.live && !options.lossAccepted) {
-    await finishLive(run);
-    return 'live';
-  }
-  if (options.lossAccepted) {
-    await insist(run, 'Noting that the loss is accepted', () => database.acceptLoss({ run: ref }));
-    run.live = false;
-  }
-  if (marks.reset && !marks.pageOn && !options.lossAccepted) {
-    // The page comes down only when the old database is proved: users may have written to it since.
-    run.note('Production was restored already and is open to its users, so nothing was restored again.');
-    await insist(run, 'Removing the ledger', () => database.release({ run: ref }));
-    markUndone(run, ['backup']);
-    return 'restored';
-  }
-  const host = hostOf(run.plan.hostQueue);
-  if (marks.reset) {
-    await insist(run, 'Turning the maintenance page on', async () => {
-      await database.notePage({ run: ref, on: true });
-      await host.maintenanceOn({ run: ref });
-    });
-    openWindow(run);
-    await insist(run, 'Raising the fence', () => database.fence({ run: ref }));
-    if (options.lossAccepted) await insist(run, 'Copying the present database aside', () => copyAside(run));
-    const late = await insist(run, 'Counting later writes', () => database.countLateWrites({ run: ref }));
-    for (const sentence of late) run.note(sentence);
-    await insist(run, 'Restoring production from the backup', () => restore(run));
-  }
-  await insist(run, 'Lifting the fence', () => database.liftFence({ run: ref }));
-  for (const index of [...run.deploysBegun].reverse()) await rollBackDeploy(run, index);
-  if (marks.reset) {
-    for (const check of run.plan.rollbackSmoke) {
-      await insist(run, `The check "${check.name}" of the old version`, () =>
-        checkNow(run, check, 'rollbackSmoke'),
-      );
+  let asked = intent;
+  let by = 'the run itself';
+  for (;;) {
+    try {
+      const found = await agree(run);
+      if ('end' in found) return found.end;
+      // What people asked of the run that held the ledger before isn't asked again by nobody.
+      if (found.intent !== null) intent = asked = found.intent;
+      if (asked === 'rollBack' && run.lossAcceptedBy.length === 0) intent = asked = 'goBack';
+      return await follow(run, found.standing, { intent: asked, by });
+    } catch (error) {
+      if (error instanceof Settled) throw error;
+      // Taken back already: what led to that way back is over.
+      if (asked === 'standDown' && run.phase !== 'returning' && run.phase !== 'aside') intent = 'goBack';
+      const { type, message } = problemOf(error);
+      // Users are still in, and what would be brought back is not what was sealed.
+      if (type === 'DataDiffer' && run.standing?.phase === 'returning' && run.standing.from === 'live') {
+        run.note(`${message} Production stays live: nothing was changed.`);
+        asked = 'standDown';
+        by = 'the run itself';
+        continue;
+      }
+      const answer = await park(run, {
+        problem: `${message} ${await whatStands(run)}`,
+        next: 'repair it and send retry, or settle to leave everything as it is',
+      });
+      asked = answer === 'standDown' ? 'standDown' : intent;
+      if (answer === 'standDown') by = run.decisions.at(-1)?.by ?? by;
     }
   }
-  if (marks.pageOn || marks.reset) {
-    await insist(run, 'Taking the maintenance page down', async () => {
-      await host.maintenanceOff({ run: ref });
-      await database.notePage({ run: ref, on: false });
-    });
-    run.pageOffAt = Date.now();
-  }
-  if (!marks.reset) await insist(run, 'Removing the backup', () => database.dropBackup({ run: ref }));
-  else
-    run.note(`The backup ${run.plan.backupDatabase} is kept; a further run is refused until it is removed.`);
-  await insist(run, 'Removing the ledger', () => database.release({ run: ref }));
-  markUndone(run, marks.reset ? ['backup'] : []);
-  return marks.reset ? 'restored' : 'untouched';
 }
 
-// The ledger was removed, so nothing is left to undo; what the backup's copy of it says is how the run ended.
-function endedBefore(run: Run, ended: 'live' | 'restored' | 'unknown'): WayBack {
+/** Looks until ledger, mirror and history agree, or people have decided. @returns where the run stands, or how it had ended */
+async function agree(run: Run): Promise<{ standing: Standing; intent: Intent | null } | { end: WayBack }> {
+  let intent: Intent | null = null;
+  for (;;) {
+    const stock: Stock = await database.takeStock({ run: run.refBack(), history: run.standing });
+    switch (stock.kind) {
+      case 'ready':
+        run.moved({ standing: stock.standing, notes: [] });
+        return { standing: stock.standing, intent };
+      case 'ended':
+        return { end: endedBefore(run, stock.as) };
+      case 'nothing':
+        await database.dropShadow({ run: run.refBack() });
+        return { end: stock.isAfterReset ? 'unknown' : 'nothing' };
+      case 'overtaken':
+        await park(run, { problem: stock.problem, next: lookFirst });
+        await database.takeOver({ run: run.refBack() });
+        // The history of a run that a Temporal reset made may know less than the ledger, and says nothing more.
+        run.standing = null;
+        run.pageProblem = null;
+        run.lossAcceptedBy = [];
+        intent = 'goBack';
+        break;
+      case 'lost':
+        await park(run, { problem: stock.problem, next: 'repair it and send retry to look again' });
+        break;
+      case 'behind': {
+        const { furthest, problem } = stock;
+        const answer = await park(run, { problem, next: lookFirst, asksRollBack: true });
+        const way = wayBack(furthest, 'goBack');
+        const restores = way.kind === 'back' && way.steps.includes('restore');
+        if (answer === 'rollBack' || !restores) {
+          const standing = await database.adopt({ run: run.refBack(), furthest });
+          run.moved({ standing, notes: [] });
+          if (answer === 'rollBack') {
+            grantRollBack(run);
+            intent = 'rollBack';
+          }
+          return { standing, intent };
+        }
+        run.note(
+          'retry goes on only where nothing has to be restored; to restore all the same, send rollBack with acceptLoss.',
+        );
+        break;
+      }
+    }
+  }
+}
+
+const lookFirst = 'look at production, then send retry to go the way that the ledger calls for, or settle';
+
+async function follow(
+  run: Run,
+  standing: Standing,
+  { intent, by }: { intent: Intent; by: string },
+): Promise<WayBack> {
+  const ref = run.refBack();
+  run.plan ??= await database.outlinePlan({ plan: run.input.plan });
+  const way = wayBack(standing, intent);
+  switch (way.kind) {
+    case 'refused':
+      throw new Error(way.why);
+    case 'forward':
+      await letGoOfBackup(run);
+      await unwatched(run, async () => run.moved(await database.standDown({ run: ref, by })));
+      if (way.to === 'live') {
+        await insist(run, 'Taking the maintenance page down', () =>
+          hostOf(run.plan.hostQueue).pageOff({ run: ref }),
+        );
+        run.pageOffAt ??= Date.now();
+      } else watchPage(run);
+      run.wayBack = [];
+      run.note(`The way back was taken back: the run is at ${way.to} again.`);
+      return 'forward';
+    case 'close':
+      await go(run, way.steps);
+      await finish(run);
+      if (standing.phase === 'over' && standing.from !== null) return endedBefore(run, 'home');
+      run.live = true;
+      run.note('Production was live already, so nothing was restored. The backup is kept.');
+      return 'live';
+    case 'back': {
+      const accepted = intent === 'rollBack' ? run.lossAcceptedBy : [];
+      run.moved(await database.turnBack({ run: ref, intent, by: accepted }));
+      const from = run.standing?.from ?? 'claimed';
+      await go(run, way.steps);
+      await finish(run);
+      if (!needsRestore(from)) {
+        markUndone(run, []);
+        return 'untouched';
+      }
+      run.note(
+        `The backup ${run.plan.backupDatabase} is kept; a further run is refused until it is removed.`,
+      );
+      markUndone(run, ['backup']);
+      return 'restored';
+    }
+  }
+}
+
+async function go(run: Run, steps: readonly WayBackStepName[]): Promise<void> {
+  const before = new Map(run.wayBack.map((step) => [step.name, step]));
+  const kept = run.wayBack.filter(({ name, state }) => state === 'done' && !steps.includes(name));
+  run.wayBack = [
+    ...kept,
+    ...steps.map((name) => ({ ...nothingYet, name, attempt: before.get(name)?.attempt ?? 0 })),
+  ];
+  for (const name of steps) await goWayBackStep(run, name);
+}
+
+const nothingYet = {
+  state: 'pending',
+  startedAt: null,
+  finishedAt: null,
+  rows: null,
+  rowsTotal: null,
+  bytes: null,
+  error: null,
+} as const;
+
+/** The end of a run in production: `over`, then shadow, kept objects and ledger go. */
+export async function finish(run: Run): Promise<void> {
+  const { notes, standing } = await database.finish({ run: run.refBack() });
+  for (const note of notes) run.note(note);
+  if (standing) run.standing = standing;
+}
+
+// The ledger was removed, so nothing is left to undo; what its mirror or the history says is how the run ended.
+function endedBefore(run: Run, ended: 'live' | 'home'): WayBack {
   if (ended === 'live') {
     run.live = true;
     run.note('Production was live already, so nothing was restored.');
+    return 'live';
   }
-  if (ended === 'restored') {
-    run.note('Production was restored already and is open to its users, so nothing was restored again.');
-    markUndone(run, ['backup']);
-  }
-  return ended;
+  run.note('Production was brought back already and is open to its users, so nothing was restored again.');
+  markUndone(run, ['backup']);
+  return 'restored';
 }
 
-// After `live` a second window of downtime opens.
-function openWindow(run: Run): void {
-  if (run.pageOnAt !== null && run.pageOffAt !== null) {
-    run.earlierDowntimeMs += run.pageOffAt - run.pageOnAt;
-    run.pageOnAt = null;
-  }
-  run.pageOffAt = null;
-  run.pageOnAt ??= Date.now();
-}
-
-// From empty, each time: copy, keys, comparison with the manifest.
-async function restore(run: Run): Promise<void> {
-  const ref = run.refBack();
-  const attempt = await database.nextRestore({ run: ref });
-  const plan = await database.beginRestore({ run: ref, attempt });
-  for (const sentence of plan.notes ?? []) run.note(sentence);
-  const reset = run.at('reset');
-  const { state, rows, bytes } = reset;
-  // What is shown is how much of the reset is undone.
-  reset.state = 'running';
+// Looked at, not believed.
+async function whatStands(run: Run): Promise<string> {
+  if (!run.standing) return '';
+  const { phase, from } = run.standing;
+  const isWhole = from !== null && hasReached(from, 'verified');
+  const emptied = phase === 'emptied' ? ' Its old rows are being brought back.' : '';
+  const fresh =
+    phase === 'returning' || phase === 'aside'
+      ? ` Nothing was emptied: the new database is ${isWhole ? 'whole and verified' : 'not finished'}.`
+      : emptied;
   try {
-    await copyRows(run, { step: 'reset', phase: { name: 'restore', attempt }, plan, ref });
-    await database.finishRestore({ run: ref, attempt });
-  } finally {
-    Object.assign(reset, { state, rows, bytes });
+    return `${await early.describeProduction({ run: run.refBack() })}${needsRestore(from ?? phase) ? fresh : ''}`;
+  } catch (error) {
+    return `How production is can't be seen: ${problemOf(error).message}`;
   }
-}
-
-async function copyAside(run: Run): Promise<void> {
-  const ref = run.refBack();
-  const plan = await database.beginAside({ run: ref });
-  await copyRows(run, { step: 'monitor', phase: { name: 'aside', attempt: 1 }, plan, ref });
-  const { rows } = await database.sealAside({ run: ref });
-  run.note(
-    `The database as it was before the roll back is kept as ${plan.database} (${rows} rows), beside the backup.`,
-  );
-}
-
-async function rollBackDeploy(run: Run, index: number): Promise<void> {
-  const deploy = run.plan.deploys[index];
-  if (!deploy) return;
-  if (!deploy.hasRollback) {
-    run.note(
-      `The deploy "${deploy.name}" has no rollback command: bring back its previous version by hand if it doesn't suit the old schema.`,
-    );
-    return;
-  }
-  const host = hostOf(run.plan.hostQueue);
-  await insist(run, `Bringing back the previous version of "${deploy.name}"`, () =>
-    host.deploy.executeWithOptions({ summary: `previous ${deploy.name}` }, [
-      { run: run.refBack(), index, back: true },
-    ]),
-  );
-}
-
-// After a Temporal reset of a run that was live: users write, so the page goes down and nothing is restored.
-async function finishLive(run: Run): Promise<void> {
-  const ref = run.refBack();
-  run.live = true;
-  await insist(run, 'Taking the maintenance page down', async () => {
-    await hostOf(run.plan.hostQueue).maintenanceOff({ run: ref });
-    await database.notePage({ run: ref, on: false });
-  });
-  run.note('Production was live already, so nothing was restored. The backup is kept.');
-  await insist(run, 'Removing the ledger', () => database.release({ run: ref }));
 }
 
 // The backup is undone only when it is gone.

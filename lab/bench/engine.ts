@@ -7,15 +7,21 @@ import { adoptClone, cloneDatabase } from '../../src/backup/clone';
 import { createDatabase, dropDatabase } from '../../src/postgres/databases';
 import { copyGroup } from '../../src/engine/copy';
 import type { Phase } from '../../src/engine/parts';
-import { claimProduction, ownClaim, removeLedger, type RunIdentity } from '../../src/ledger/claim';
+import { removeLedger } from '../../src/ledger/remove';
 import { beginMigrate, finishMigrate, MIGRATE_PHASE } from '../../src/migrate/plan';
 import { withClient } from '../../src/postgres/connect';
 import type { Pair, Place, Work } from '../../src/postgres/endpoint';
 import { inLanes } from '../../src/postgres/lanes';
 import { databaseOf } from '../../src/postgres/url';
 import { resetProduction } from '../../src/reset/reset';
-import { beginRestore, finishRestore } from '../../src/restore/copy-back';
-import { runSchemaStep } from '../../src/new-schema/deploy';
+import { beginRestore, compareWithManifest, finishRestore } from '../../src/restore/copy-back';
+import { moveHome } from '../../src/reset/set-aside';
+import { unlikeKept } from '../../src/reset/prove-kept';
+import { compareWithLearnt, runSchemaStep } from '../../src/new-schema/deploy';
+import { learn, writeLearnt } from '../../src/new-schema/learnt';
+import { dumpSchema } from '../../src/postgres/dump';
+import { learntOf } from '../../activities/learnt';
+import { BareRun } from '../bare-run';
 import type { Plan } from '../../src/settings/read';
 import { verifyMigration } from '../../src/migrate/verify';
 import { analyzeBackup, indexBackup, sealBackup } from '../../src/backup/seal';
@@ -33,13 +39,7 @@ export interface Bench {
 
 const signal = new AbortController().signal;
 const work: Work = { label: 'bench', lanes: lanesOfHost(), signal };
-const identity: RunIdentity = {
-  namespace: 'bench',
-  workflowId: 'bench',
-  chain: 'bench',
-  runId: 'bench',
-  plan: 'tumiki',
-};
+const run = new BareRun('bench');
 
 /** Seconds that `act` takes. */
 export async function seconds(act: () => Promise<unknown>): Promise<number> {
@@ -60,21 +60,21 @@ export interface BackupTimes {
 export async function backUp(bench: Bench): Promise<BackupTimes> {
   const { plan, urls } = bench;
   return ends(bench, async (production) => {
-    const claim = await claimProduction(production, identity, databaseOf(urls.backup));
+    await claim(bench, production);
     const times: BackupTimes = { rows: 0, verified: 0, indexes: 0, statistics: 0 };
     const start = process.hrtime.bigint();
     const created = await createDatabase(urls.backup, production, 'bench');
     await withClient(urls.backup, 'bench', async (backup) => {
       const schemas = schemasOf(bench);
-      const both = sides(bench, production, backup);
-      const { groups } = await beginBackup(both, { schemas, run: identity, claim, created });
+      const pair = sides(bench, production, backup);
+      const { groups } = await beginBackup(pair, { schemas, owner: run.owner(created) });
       await copyAll(bench, { name: 'backup', attempt: 1 }, groups);
       times.rows = Number(process.hrtime.bigint() - start) / 1e9;
       times.verified = await seconds(() =>
-        sealBackup(both, { name: plan.name, hash: plan.hash, schemas }, work),
+        sealBackup(pair, { name: plan.name, hash: plan.hash, schemas }, work),
       );
-      times.indexes = await seconds(() => indexBackup(both.backup, work));
-      times.statistics = await seconds(() => analyzeBackup(both.backup, schemas, work));
+      times.indexes = await seconds(() => indexBackup(pair.backup, work));
+      times.statistics = await seconds(() => analyzeBackup(pair.backup, schemas, work));
     });
     return times;
   });
@@ -83,14 +83,12 @@ export async function backUp(bench: Bench): Promise<BackupTimes> {
 /** A backup by clone up to its verification, removed again. */
 export async function cloneUnverified(bench: Bench): Promise<number> {
   const backupUrl = bench.urls.backup;
-  const claim = await ends(bench, (production) =>
-    claimProduction(production, identity, databaseOf(backupUrl)),
-  );
+  await ends(bench, (production) => claim(bench, production));
   const taken = await seconds(async () => {
     await cloneDatabase(places(bench), work);
     await ends(bench, (production) =>
       withClient(backupUrl, 'bench', (backup) =>
-        adoptClone(sides(bench, production, backup), identity, claim),
+        adoptClone(sides(bench, production, backup).backup, run.owner(true)),
       ),
     );
   });
@@ -100,56 +98,92 @@ export async function cloneUnverified(bench: Bench): Promise<number> {
 }
 
 /** The reset with its comparisons, and the new schema. */
-export async function resetAndDeploy(bench: Bench): Promise<number> {
+export async function resetAndDeploy(bench: Bench, mode: 'drop' | 'keep'): Promise<number> {
   const { plan, urls } = bench;
   return seconds(() =>
-    ends(bench, (production) =>
-      withClient(urls.backup, 'bench', async (backup) => {
-        const manifest = await sealedManifest(backup);
-        const reset = { schemas: schemasOf(bench), mode: 'drop', manifest, run: identity } as const;
-        await resetProduction(sides(bench, production, backup), reset, work);
-        await runSchemaStep({ url: urls.production, client: production }, plan, { key: 'bench' });
-      }),
-    ),
+    both(bench, async (pair) => {
+      const { client } = pair.production;
+      await run.reach(client, 'approved');
+      const manifest = await sealedManifest(pair.backup.client);
+      const hooks = { isDone: run.isAt('reset'), note: run.advancing('reset'), mayWrite: run.mayWrite };
+      await resetProduction(pair, { schemas: schemasOf(bench), mode, manifest, ...hooks }, work);
+      await runSchemaStep({ url: urls.production, client }, plan, { key: 'bench' });
+      await compareWithLearnt(urls.production, await learntOf(client), schemasOf(bench));
+      await run.reach(client, 'built');
+    }),
   );
 }
 
 /** Rows through the mapping with keys and indexes back, then the verification: seconds of each, and the rows. */
 export async function migrate(bench: Bench): Promise<{ migrate: number; verify: number; rows: number }> {
-  const { plan, urls } = bench;
-  return ends(bench, (production) =>
-    withClient(urls.backup, 'bench', async (backup) => {
-      const both = sides(bench, production, backup);
-      const databases = { ...both, shadow: { title: 'the shadow', url: urls.shadow } };
-      const manifest = await sealedManifest(backup);
-      const migrated = await seconds(async () => {
-        const { groups } = await beginMigrate(both, { plan, run: identity });
-        await copyAll(bench, MIGRATE_PHASE, groups);
-        await finishMigrate(databases, { plan, run: identity, manifest }, work);
-      });
-      let rows = 0;
-      const verified = await seconds(async () => {
-        rows = (await verifyMigration(databases, { plan, manifest }, work)).rows;
-      });
-      return { migrate: migrated, verify: verified, rows };
-    }),
-  );
+  const { plan } = bench;
+  return both(bench, async (pair) => {
+    const manifest = await sealedManifest(pair.backup.client);
+    const learnt = await learntOf(pair.production.client);
+    const { mayWrite } = run;
+    const migrated = await seconds(async () => {
+      const { groups } = await beginMigrate(pair, { plan, mayWrite });
+      await copyAll(bench, MIGRATE_PHASE, groups);
+      await finishMigrate(pair.production, { plan, learnt, manifest, mayWrite }, work);
+    });
+    let rows = 0;
+    const verified = await seconds(async () => {
+      rows = (await verifyMigration(pair, { plan, manifest, learnt }, work)).rows;
+    });
+    await run.reach(pair.production.client, 'verified');
+    return { migrate: migrated, verify: verified, rows };
+  });
 }
 
 /** The way back, from empty and verified. */
 export async function restore(bench: Bench): Promise<number> {
   const phase: Phase = { name: 'restore', attempt: 1 };
+  const schemas = schemasOf(bench);
   return seconds(() =>
-    ends(bench, (production) =>
-      withClient(bench.urls.backup, 'bench', async (backup) => {
-        const both = sides(bench, production, backup);
-        const what = { schemas: schemasOf(bench), run: identity, phase };
-        const { groups } = await beginRestore(both, what);
-        await copyAll(bench, phase, groups);
-        await finishRestore(both, what, work);
-      }),
-    ),
+    both(bench, async (pair) => {
+      await run.goBack(pair.production.client);
+      const what = { schemas, phase, mayWrite: run.mayWrite, note: run.advancing('emptied') };
+      const { groups } = await beginRestore(pair, what, work);
+      await copyAll(bench, phase, groups);
+      await finishRestore(pair, what, work);
+      const manifest = await sealedManifest(pair.backup.client);
+      await compareWithManifest(pair, { schemas, manifest }, work);
+    }),
   );
+}
+
+/** The way back of old tables that were kept, proved and moved home; production is then as before, the ledger gone. */
+export async function moveKeptHome(bench: Bench): Promise<number> {
+  await ends(bench, async (production) => {
+    await removeLedger(production);
+    await claim(bench, production);
+  });
+  await resetAndDeploy(bench, 'keep');
+  const taken = await seconds(() =>
+    both(bench, async (pair) => {
+      const { client } = pair.production;
+      await run.goBack(client);
+      const problems = await unlikeKept(pair.production, await sealedManifest(pair.backup.client), work);
+      if (problems.length > 0) throw new Error(`What was kept has changed: ${problems.join('; ')}.`);
+      await moveHome(client, schemasOf(bench), { note: run.advancing('emptied'), mayWrite: run.mayWrite });
+    }),
+  );
+  await ends(bench, removeLedger);
+  return taken;
+}
+
+// With what preflight would have learnt of the shadow.
+async function claim(bench: Bench, production: Client): Promise<void> {
+  const { plan, urls } = bench;
+  const definition = await dumpSchema(urls.production, schemasOf(bench), { owners: true });
+  const learnt = await withClient(urls.shadow, 'bench', (client) =>
+    learn({ production, shadow: { client, url: urls.shadow } }, plan, definition),
+  );
+  await run.claim(production, {
+    planHash: plan.hash,
+    backup: databaseOf(urls.backup),
+    learn: (client) => writeLearnt(client, learnt),
+  });
 }
 
 async function copyAll({ urls, plan }: Bench, phase: Phase, groups: number): Promise<void> {
@@ -168,9 +202,7 @@ async function copyAll({ urls, plan }: Bench, phase: Phase, groups: number): Pro
           searchPath: phase.name === 'migrate' ? plan.databases.production.schemas : [],
           targetPath: plan.databases.production.schemas,
           label: `bench ${group}`,
-          mayWrite: async (target: Client) => {
-            if (phase.name !== 'backup') await ownClaim(target, identity);
-          },
+          mayWrite: phase.name === 'backup' ? () => Promise.resolve() : run.mayWrite,
           signal,
         });
       }),
@@ -181,6 +213,12 @@ function ends<T>({ urls }: Bench, act: (production: Client) => Promise<T>): Prom
   return withClient(urls.production, 'bench', act);
 }
 
+function both<T>(bench: Bench, act: (pair: Pair) => Promise<T>): Promise<T> {
+  return ends(bench, (production) =>
+    withClient(bench.urls.backup, 'bench', (backup) => act(sides(bench, production, backup))),
+  );
+}
+
 function places({ urls }: Bench): Pair<Place> {
   return {
     production: { title: 'production', url: urls.production },
@@ -189,10 +227,10 @@ function places({ urls }: Bench): Pair<Place> {
 }
 
 function sides(bench: Bench, production: Client, backup: Client): Pair {
-  const both = places(bench);
+  const named = places(bench);
   return {
-    production: { ...both.production, client: production },
-    backup: { ...both.backup, client: backup },
+    production: { ...named.production, client: production },
+    backup: { ...named.backup, client: backup },
   };
 }
 

@@ -13,6 +13,7 @@ export interface Round extends BackupTimes {
   migrate: number;
   verify: number;
   restore: number;
+  movedHome: number;
   migratedRows: number;
 }
 
@@ -69,6 +70,13 @@ export function judge(rounds: Round[], upsertedPerSecond: number): Result[] {
       'our verified backup',
       verified,
       1,
+    ),
+    compare(
+      'way back with reset.mode keep',
+      of((round) => round.movedHome),
+      'restore, verified',
+      of((round) => round.restore),
+      0.2,
     ),
     compare(
       'backup by clone, unverified',

@@ -6,7 +6,6 @@ import Table from 'cli-table3';
 import { Command, InvalidArgumentError } from 'commander';
 import { fillTumiki, planUrls, query, tumikiPlan, writeSettings } from '../stage';
 import { createDatabase, dropDatabase, prepareLike } from '../../src/postgres/databases';
-import { removeLedger } from '../../src/ledger/claim';
 import { withClient } from '../../src/postgres/connect';
 import { runSchemaStep } from '../../src/new-schema/deploy';
 import { findPlan, readSettings } from '../../src/settings/read';
@@ -14,7 +13,15 @@ import { startPostgres, type PostgresServer } from '../../tools/postgres';
 import { packageRoot } from '../../tools/provide';
 import { drawChart } from './chart';
 import { measureHosts } from './hosts';
-import { backUp, cloneUnverified, migrate, resetAndDeploy, restore, type Bench } from './engine';
+import {
+  backUp,
+  cloneUnverified,
+  migrate,
+  moveKeptHome,
+  resetAndDeploy,
+  restore,
+  type Bench,
+} from './engine';
 import { judge, judgeRuns, median, type Result, type Round } from './judge';
 import { bareClone, dumpAndRestore, pgcopydb, psqlPipes, upserts } from './others';
 import { runWhole, type WholeRun } from './runs';
@@ -119,12 +126,12 @@ async function measure(bench: Bench, postgres: PostgresServer): Promise<Round> {
   const pipes = await inNewDatabase(postgres, { name: 'bench_pipes', like: urls.production }, (url) =>
     psqlPipes(bench, postgres.bin, url),
   );
-  const reset = await resetAndDeploy(bench);
+  const reset = await resetAndDeploy(bench, 'drop');
   await checkpoint(urls.production);
   const migrated = await migrate(bench);
   await checkpoint(urls.production);
   const restored = await restore(bench);
-  await withClient(urls.production, 'bench', removeLedger);
+  const movedHome = await moveKeptHome(bench);
   await dropDatabase(urls.backup, 'bench');
   return {
     ...times,
@@ -136,6 +143,7 @@ async function measure(bench: Bench, postgres: PostgresServer): Promise<Round> {
     migrate: migrated.migrate,
     verify: migrated.verify,
     restore: restored,
+    movedHome,
     migratedRows: migrated.rows,
   };
 }

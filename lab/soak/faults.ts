@@ -40,7 +40,7 @@ export interface Victims {
 // The first message of each phase that the worker sends. The step `reset` belongs to the migration here.
 const beginnings: [Phase, RegExp][] = [
   ['backup', /create table if not exists kirikae\.backup /],
-  ['migrate', /^update kirikae\.claim set reset_at|set reset_at = coalesce/],
+  ['migrate', /^lock table only .* in share mode$/],
   ['restore', /select coalesce\(max\(attempt\), 0\) as last from kirikae\.stage/],
 ];
 const order: Phase[] = ['backup', 'migrate', 'restore'];

@@ -11,6 +11,8 @@ export interface SoakProxy {
   port: number;
   /** The same URL, reached through the proxy. */
   through: (url: string) => string;
+  /** Cuts every connection that is open; new ones are taken. */
+  cut: () => void;
   close: () => Promise<void>;
 }
 
@@ -59,13 +61,17 @@ export async function startSoakProxy(serverPort: number, watch: Watch): Promise<
   });
   await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
   const { port } = proxy.address() as AddressInfo;
+  const cutAll = () => {
+    for (const socket of sockets) socket.destroy();
+  };
   return {
     port,
     through: (url) => url.replace(`:${serverPort}/`, `:${port}/`),
+    cut: cutAll,
     close: () =>
       new Promise((resolve) => {
         proxy.close(() => resolve());
-        for (const socket of sockets) socket.destroy();
+        cutAll();
       }),
   };
 }

@@ -2,7 +2,6 @@
 import { planParts, type CopyJob, type PartPlan } from '../engine/parts';
 import { readStoredTables, type StoredTable } from '../engine/tables';
 import { noteStage, stageDone } from '../ledger/checkpoints';
-import { mirrorClaim, type Claim, type RunIdentity } from '../ledger/claim';
 import { inTransaction } from '../postgres/connect';
 import { prepareLike } from '../postgres/databases';
 import { applyDdl } from '../postgres/ddl';
@@ -10,27 +9,17 @@ import { dumpSchema, dumpSql, type DumpEntry } from '../postgres/dump';
 import type { Pair } from '../postgres/endpoint';
 import { identifiers, qualified } from '../postgres/sql';
 import { majorVersion, sameMajor } from '../postgres/versions';
-import { BACKUP_PHASE, markBackup } from './manifest';
-
-/** What a backup is made of and for. */
-export interface BackupOrder {
-  schemas: readonly string[];
-  run: RunIdentity;
-  claim: Claim;
-  /** The run created the database, and drops it in the end. */
-  created: boolean;
-}
+import { BACKUP_PHASE, markBackup, type BackupOwner } from './manifest';
 
 /**
- * Builds the empty backup and plans its parts; goes on where an earlier attempt of the same run stopped.
- * @throws KirikaeError when the database holds another run's backup or foreign tables
+ * Builds the empty backup and plans its parts; goes on where an earlier attempt for the same claim stopped.
+ * @throws KirikaeError when the database holds another claim's backup or foreign tables
  */
 export async function beginBackup(
   { production, backup }: Pair,
-  { schemas, run, claim, created }: BackupOrder,
+  { schemas, owner }: { schemas: readonly string[]; owner: BackupOwner },
 ): Promise<PartPlan> {
-  await markBackup(backup, run, { created, content: 'none' });
-  await mirrorClaim(backup.client, claim);
+  await markBackup(backup, owner, 'none');
   if (!(await stageDone(backup.client, BACKUP_PHASE, 'schema'))) {
     await prepareLike(backup.client, production.client, schemas);
     const plain = await dumpSchema(production.url, schemas, { owners: false });

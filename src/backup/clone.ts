@@ -3,15 +3,14 @@ import type { Client } from 'pg';
 import { planParts, type PartPlan } from '../engine/parts';
 import { KirikaeError } from '../errors';
 import { noteStage } from '../ledger/checkpoints';
-import { isSameWorkflow, mirrorClaim, readClaim } from '../ledger/claim';
-import type { Claim, RunIdentity } from '../ledger/claim';
+import { isAtHome, readMarker } from '../ledger/marker';
 import { describeScratch } from '../ledger/scratch';
-import { APPLICATION, inTransaction, one } from '../postgres/connect';
+import { APPLICATION, inTransaction } from '../postgres/connect';
 import { copyFiles, endPredecessors, withServer } from '../postgres/database-files';
 import { databaseExists } from '../postgres/databases';
-import type { Pair, Place, Work } from '../postgres/endpoint';
-import { databaseOf, dropCommand, placeOf } from '../postgres/url';
-import { BACKUP_PHASE, markBackup } from './manifest';
+import type { Endpoint, Pair, Place, Work } from '../postgres/endpoint';
+import { databaseOf, placeOf } from '../postgres/url';
+import { BACKUP_PHASE, markBackup, type BackupOwner } from './manifest';
 
 /**
  * Makes the backup database as a copy of production's files; does nothing when it is there.
@@ -35,39 +34,31 @@ export async function cloneDatabase(
   });
 }
 
-/** True when a database is this run's clone that has no marker yet: production's ledger came with the files. */
-export async function isOwnClone(backup: Client, run: RunIdentity, productionUrl: string): Promise<boolean> {
-  const claim = await readClaim(backup);
-  const { name } = await one<{ name: string }>(backup, 'select current_database() as name');
-  // Production's ledger names the backup, so that production is never taken for it.
-  return (
-    claim !== null &&
-    isSameWorkflow(claim, run) &&
-    claim.backupDatabase === name &&
-    name !== databaseOf(productionUrl)
-  );
+/** True when a database is a claim's clone that isn't a backup yet: production's marker came with the files. */
+export async function isOwnClone(backup: Client, claim: string): Promise<boolean> {
+  const found = await readMarker(backup);
+  if (found.kind !== 'marked') return false;
+  const { marker } = found;
+  // Production itself has that marker too, at home.
+  return marker.claim === claim && marker.role === 'production' && !isAtHome(marker);
 }
 
 /**
- * Turns a clone into a backup like any other: marker, production's definition, the ledger's mirror. Nothing is left to copy or
- * to index; sealing reads and compares both sides as ever.
+ * Turns a clone into a backup like any other, with a marker of its own in place of production's. Nothing is left to copy or to
+ * index; sealing reads and compares both sides as ever.
  */
-export async function adoptClone(
-  { production, backup }: Pair,
-  run: RunIdentity,
-  claim: Claim,
-): Promise<PartPlan> {
-  const own = await isOwnClone(backup.client, run, production.url);
-  if (!own && (await describeScratch(backup.client)).kind === 'empty') {
+export async function adoptClone(backup: Endpoint, owner: BackupOwner): Promise<PartPlan> {
+  const { client, url } = backup;
+  const isOwn = await isOwnClone(client, owner.claim);
+  if (!isOwn && (await describeScratch(client)).kind === 'empty') {
     throw new KirikaeError(
       'StepFailed',
-      `The backup database ${placeOf(backup.url)} was created by somebody else meanwhile, and a clone is always made anew. Remove it: ${dropCommand(backup.url)}`,
+      `The backup database ${placeOf(url)} was created by somebody else meanwhile, and a clone is always made anew. Name a database that isn't there.`,
     );
   }
-  await inTransaction(backup.client, async () => {
-    await markBackup(backup, run, { created: true, content: own ? 'any' : 'none' });
-    for (const stage of ['schema', 'indexes']) await noteStage(backup.client, BACKUP_PHASE, stage);
+  await markBackup(backup, owner, isOwn ? 'any' : 'none');
+  await inTransaction(client, async () => {
+    for (const stage of ['schema', 'indexes']) await noteStage(client, BACKUP_PHASE, stage);
   });
-  await mirrorClaim(backup.client, claim);
-  return planParts(backup.client, BACKUP_PHASE, { jobs: [], sameMajor: true });
+  return planParts(client, BACKUP_PHASE, { jobs: [], sameMajor: true });
 }

@@ -1,26 +1,32 @@
 /** What a backup's database says of itself: whose it is, what it holds, its sealed manifest. */
+import { createHash } from 'node:crypto';
 import type { Client } from 'pg';
 import type { TableHash } from '../engine/compare';
 import type { Phase } from '../engine/parts';
 import type { HashMethod } from '../engine/row-hash';
-import type { SequenceState } from '../engine/tables';
+import type { SequenceState, StoredTable } from '../engine/tables';
 import { KirikaeError } from '../errors';
-import type { RunIdentity } from '../ledger/claim';
+import { readMarker, writeMarker } from '../ledger/marker';
 import { describeScratch, emptyScratch } from '../ledger/scratch';
 import { backupDdl } from '../ledger/tables';
-import { all, one } from '../postgres/connect';
+import { all, inTransaction, one } from '../postgres/connect';
 import { dropDatabase } from '../postgres/databases';
 import type { Endpoint } from '../postgres/endpoint';
 import { qualified, type TableName } from '../postgres/sql';
-import { dropCommand, placeOf } from '../postgres/url';
+import { placeOf, shellWord } from '../postgres/url';
 
 export const BACKUP_PHASE: Phase = { name: 'backup', attempt: 1 };
 
-export interface ManifestTable extends TableName, TableHash {}
+const format = 2;
 
-/** What the backup holds, sealed: enough to restore and to prove that nothing changed. */
+export interface ManifestTable extends TableName, TableHash {
+  /** `hashOfColumns` of the backup's table. */
+  columns: string;
+}
+
+/** What the backup holds, sealed: enough to restore and to prove that nothing changed. Hashes of texts are sha256. */
 export interface Manifest {
-  format: 1;
+  format: typeof format;
   plan: string;
   planHash: string;
   source: { systemIdentifier: string; database: string; serverVersion: string };
@@ -32,47 +38,72 @@ export interface Manifest {
   filledViews: TableName[];
   /** Hash of production's definition, owners and grants included. */
   ddlHash: string;
+  /** Hashes of the stored texts that a restore and the backup's own indexes are made of; null where there is no text. */
+  definitions: Record<DefinitionText, string | null>;
   bytes: number;
 }
 
+const definitionTexts = ['ddl_pre', 'ddl_post', 'ddl_post_plain'] as const;
+export type DefinitionText = (typeof definitionTexts)[number];
+
 export interface Backup {
+  /** Null when the backup is not sealed, and when its manifest can't be read (any more). */
   manifest: Manifest | null;
+  manifestText: string | null;
   /** sha256 of the sealed manifest. */
   manifestHash: string | null;
-  ddlPre: string;
-  ddlPost: string;
+  sealedAt: Date | null;
+  /** The definition's texts as they stand there now. */
+  definitions: Record<DefinitionText, string | null>;
   /** The run that made it. */
   workflowId: string;
-  chain: string;
+  firstRunId: string;
+  plan: string;
   createdDatabase: boolean;
 }
 
+/** Whose a backup becomes. */
+export interface BackupOwner {
+  /** Claim id, which its marker gets. */
+  claim: string;
+  role: 'backup' | 'aside';
+  /** Who made it, for messages. */
+  run: { namespace: string; workflowId: string; firstRunId: string; plan: string };
+  /** The run created the database, and drops it in the end. */
+  created: boolean;
+}
+
 /**
- * Marks the database as this run's backup.
- * @param origin.created by this run, which drops it in the end; @param origin.content `any` where it is known to be the run's own
+ * Marks the database as a claim's backup, in one transaction.
+ * @param content `any` where it is known to be the claim's own, e.g. a clone
+ * @throws KirikaeError StepFailed when it holds another claim's backup or foreign tables
  */
 export async function markBackup(
   backup: Endpoint,
-  run: RunIdentity,
-  { created, content }: { created: boolean; content: 'none' | 'any' },
+  { claim, role, run, created }: BackupOwner,
+  content: 'none' | 'any',
 ): Promise<void> {
+  const { client } = backup;
   // Preflight looked too, but hours may lie between: what somebody put there since is neither mixed with nor removed.
-  const found = await describeScratch(backup.client);
+  const found = await describeScratch(client);
   if (found.kind === 'foreign' && content === 'none') {
     throw new KirikaeError(
       'StepFailed',
-      `The backup database ${placeOf(backup.url)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database, or remove this one: ${dropCommand(backup.url)}`,
+      `The backup database ${placeOf(backup.url)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database.`,
     );
   }
-  await backup.client.query(`set client_min_messages = warning;${backupDdl}`);
-  await backup.client.query(
-    `insert into kirikae.backup (namespace, workflow_id, chain, plan, created_database) values ($1, $2, $3, $4, $5) on conflict do nothing`,
-    [run.namespace, run.workflowId, run.chain, run.plan, created],
-  );
-  const marked = await readBackup(backup.client);
-  if (marked.workflowId !== run.workflowId || marked.chain !== run.chain) {
-    throw new KirikaeError('StepFailed', foreignBackup(marked, backup.url));
-  }
+  await inTransaction(client, async () => {
+    await client.query(`set client_min_messages = warning;${backupDdl}`);
+    const { rowCount } = await client.query(
+      `insert into kirikae.backup (namespace, workflow_id, first_run_id, plan, created_database) values ($1, $2, $3, $4, $5) on conflict do nothing`,
+      [run.namespace, run.workflowId, run.firstRunId, run.plan, created],
+    );
+    const marked = await readMarker(client);
+    const isOwn = marked.kind === 'marked' && marked.marker.claim === claim;
+    if (rowCount === 0 && !isOwn)
+      throw new KirikaeError('StepFailed', foreignBackup(await readBackup(client), backup.url));
+    await writeMarker(client, claim, role);
+  });
 }
 
 /** The sealed tables by their quoted names, as `hashTables` gives them. */
@@ -80,17 +111,18 @@ export function sealedTables({ tables }: Manifest): Map<string, TableHash> {
   return new Map(tables.map((table) => [qualified(table), table]));
 }
 
-/** What the backup's marker says. @throws KirikaeError when there is no marker */
+/** What the backup says. @throws KirikaeError when it says nothing */
 export async function readBackup(backup: Client): Promise<Backup> {
   const { there } = await one<{ there: boolean }>(
     backup,
     `select to_regclass('kirikae.backup') is not null as there`,
   );
   const [row] = there
-    ? await all<Omit<Backup, 'manifest'> & { manifest: string | null }>(
+    ? await all<Omit<Backup, 'manifest'>>(
         backup,
-        `select manifest, manifest_hash as "manifestHash", ddl_pre as "ddlPre", ddl_post as "ddlPost",
-           workflow_id as "workflowId", chain, created_database as "createdDatabase" from kirikae.backup`,
+        `select manifest as "manifestText", manifest_hash as "manifestHash", sealed_at as "sealedAt",
+           json_build_object('ddl_pre', ddl_pre, 'ddl_post', ddl_post, 'ddl_post_plain', ddl_post_plain) as definitions,
+           workflow_id as "workflowId", first_run_id as "firstRunId", plan, created_database as "createdDatabase" from kirikae.backup`,
       )
     : [];
   if (!row)
@@ -98,7 +130,16 @@ export async function readBackup(backup: Client): Promise<Backup> {
       'StepFailed',
       `The database ${backup.database ?? ''} holds no backup of Kirikae's.`,
     );
-  return { ...row, manifest: row.manifest === null ? null : (JSON.parse(row.manifest) as Manifest) };
+  return { ...row, manifest: parseManifest(row.manifestText) };
+}
+
+// A text that was altered need not be JSON any more; `sealedManifest` says so.
+function parseManifest(text: string | null): Manifest | null {
+  try {
+    return text === null ? null : (JSON.parse(text) as Manifest);
+  } catch {
+    return null;
+  }
 }
 
 /** Removes the backup: the whole database when the run created it, else only what the run put there. */
@@ -110,14 +151,75 @@ export async function removeBackup({ url, client }: Endpoint, schemas: readonly 
 
 /** The sentence for a backup of another run. */
 export function foreignBackup(backup: Backup, url: string): string {
-  const state = backup.manifest ? 'sealed' : 'unfinished';
-  return `The backup database ${placeOf(url)} holds the ${state} backup of another run (workflow "${backup.workflowId}"), which is never overwritten. If it isn't needed any more, remove it: ${dropCommand(url)}`;
+  const state = backup.manifestText === null ? 'unfinished' : 'sealed';
+  return `The backup database ${placeOf(url)} holds the ${state} backup of another run (workflow "${backup.workflowId}"), which is never overwritten. If it isn't needed any more, remove it: kirikae remove-backup ${shellWord(backup.plan)}`;
 }
 
-/** @throws KirikaeError when the backup is not sealed */
+/**
+ * The manifest of a sealed backup, with everything that it covers but rows, columns and sequences held against it.
+ * @throws KirikaeError StepFailed when the backup is not sealed or of another format, DataDiffer naming what was altered
+ */
 export async function sealedManifest(backup: Client): Promise<Manifest> {
-  const { manifest } = await readBackup(backup);
-  if (!manifest)
-    throw new KirikaeError('StepFailed', 'The backup is not sealed, so it is not restored from.');
-  return manifest;
+  const found = await readBackup(backup);
+  const problems = alteredParts(found);
+  if (problems.length > 0) throw altered(backup, problems);
+  const why = whyUnreadable(found);
+  if (why !== null || found.manifest === null)
+    throw new KirikaeError('StepFailed', `The backup ${why ?? 'is not sealed'}, so it is not restored from.`);
+  return found.manifest;
+}
+
+/** Why a backup's manifest says nothing, as what follows "The backup"; null when it can be read. */
+export function whyUnreadable({ manifestText, manifest }: Backup): string | null {
+  if (manifestText === null || manifest === null) return 'is not sealed';
+  const sealedFormat: number = manifest.format;
+  return sealedFormat === format
+    ? null
+    : `was sealed by another version of Kirikae (its manifest has format ${sealedFormat}, this version reads ${format}; restore it with the version that made it, or by hand: docs/if-it-stops.md, "By hand")`;
+}
+
+/** What of a sealed backup's texts isn't as it was sealed, a clause each: the manifest, else the definitions that it covers. */
+export function alteredParts(found: Backup): string[] {
+  const { manifestText, manifestHash, manifest, definitions } = found;
+  if (manifestText === null) return manifestHash === null ? [] : ['its manifest is gone'];
+  if (hashOf(manifestText) !== manifestHash) return ['its manifest was altered (kirikae.backup.manifest)'];
+  if (manifest === null || whyUnreadable(found) !== null) return [];
+  return definitionTexts
+    .filter((name) => hashOfText(definitions[name]) !== manifest.definitions[name])
+    .map((name) => `the stored definition ${name} was altered (kirikae.backup.${name})`);
+}
+
+/** The error of a backup that isn't as it was sealed. @param problems one clause each */
+export function altered(backup: Client, problems: readonly string[]): KirikaeError {
+  return new KirikaeError(
+    'DataDiffer',
+    `The backup is not what was sealed: ${problems.join('; ')}. Nothing was dropped. Find out who writes to the database ${backup.database ?? ''}, and stop it; nothing is restored from this backup.`,
+  );
+}
+
+/** The sha256 of a manifest's text. */
+export function hashOfManifest(manifest: Manifest): string {
+  return hashOf(JSON.stringify(manifest));
+}
+
+/** Hashes of the definition's texts, as the manifest has them. */
+export function hashOfDefinitions(texts: Record<DefinitionText, string | null>): Manifest['definitions'] {
+  return {
+    ddl_pre: hashOfText(texts.ddl_pre),
+    ddl_post: hashOfText(texts.ddl_post),
+    ddl_post_plain: hashOfText(texts.ddl_post_plain),
+  };
+}
+
+/** Hash of a stored table's columns: names, types and order, generated ones apart. */
+export function hashOfColumns({ columns, generated }: StoredTable): string {
+  return hashOf(JSON.stringify([columns, generated]));
+}
+
+function hashOfText(text: string | null): string | null {
+  return text === null ? null : hashOf(text);
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
 }

@@ -1,5 +1,4 @@
 /** The backup verified by reading both sides, sealed in its manifest; then its indexes and statistics. */
-import { createHash } from 'node:crypto';
 import type { Client } from 'pg';
 import { hashTables } from '../engine/compare';
 import {
@@ -22,7 +21,16 @@ import { qualified } from '../postgres/sql';
 import { databaseOf } from '../postgres/url';
 import { sameMajor, majorVersion } from '../postgres/versions';
 import { filledViews } from '../postgres/views';
-import { type Manifest, readBackup, BACKUP_PHASE } from './manifest';
+import {
+  BACKUP_PHASE,
+  hashOfColumns,
+  hashOfDefinitions,
+  hashOfManifest,
+  readBackup,
+  sealedManifest,
+  type Manifest,
+} from './manifest';
+import { noteWitnesses, waitForCounters } from './witness';
 
 /**
  * Sequences, then both sides read again and compared, then the manifest.
@@ -36,12 +44,14 @@ export async function sealBackup(
 ): Promise<{ manifest: Manifest; manifestHash: string }> {
   const { schemas } = plan;
   const sealed = await readBackup(backup.client);
-  if (sealed.manifest && sealed.manifestHash)
-    return { manifest: sealed.manifest, manifestHash: sealed.manifestHash };
+  if (sealed.manifestHash)
+    return { manifest: await sealedManifest(backup.client), manifestHash: sealed.manifestHash };
   const sequences = await readSequenceStates(production.client, schemas);
   await writeSequences(backup.client, sequences);
   const sameVersion = await sameMajor(production.client, backup.client);
   const method: HashMethod = sameVersion ? 'record' : 'text';
+  await waitForCounters(backup.client, BACKUP_PHASE);
+  await noteWitnesses(backup.client, 'kirikae.sealed_table', schemas);
   const left = await storedSide(production, schemas);
   const right = await storedSide(backup, schemas);
   const hashing = { ...work, lanes: Math.ceil(work.lanes / 2), method };
@@ -75,8 +85,14 @@ export async function sealBackup(
     return { systemIdentifier: '', database: databaseOf(production.url), serverVersion: '' };
   });
   const version = await majorVersion(production.client);
+  const columns = new Map(right.tables.map((table) => [qualified(table), hashOfColumns(table)]));
+  const definitions = {
+    ...sealed.definitions,
+    ddl_pre: dumpSql(definition, definition.pre, version),
+    ddl_post: dumpSql(definition, definition.post, version),
+  };
   const manifest: Manifest = {
-    format: 1,
+    format: 2,
     plan: plan.name,
     planHash: plan.hash,
     source: identity,
@@ -87,24 +103,20 @@ export async function sealBackup(
         schema,
         name,
         ...(before.get(qualified({ schema, name })) ?? { rows: 0, hash: '0' }),
+        columns: columns.get(qualified({ schema, name })) ?? '',
       }))
       .sort((a, b) => (qualified(a) < qualified(b) ? -1 : 1)),
     sequences,
     filledViews: await filledViews(production.client, schemas),
     ddlHash: dumpHash(definition),
+    definitions: hashOfDefinitions(definitions),
     bytes: left.tables.reduce((sum, table) => sum + table.bytes, 0),
   };
-  const text = JSON.stringify(manifest);
-  const manifestHash = createHash('sha256').update(text).digest('hex');
+  const manifestHash = hashOfManifest(manifest);
   // Production's definition goes in with it, so that the backup alone restores.
   await backup.client.query(
     `update kirikae.backup set manifest = $1, manifest_hash = $2, ddl_pre = $3, ddl_post = $4, sealed_at = now() where sealed_at is null`,
-    [
-      text,
-      manifestHash,
-      dumpSql(definition, definition.pre, version),
-      dumpSql(definition, definition.post, version),
-    ],
+    [JSON.stringify(manifest), manifestHash, definitions.ddl_pre, definitions.ddl_post],
   );
   return { manifest, manifestHash };
 }

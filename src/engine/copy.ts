@@ -5,7 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { KirikaeError } from '../errors';
-import { all, inTransaction, one } from '../postgres/connect';
+import { all, commitForGood, inTransaction, one } from '../postgres/connect';
 import type { Work } from '../postgres/endpoint';
 import { withCutSessions } from '../postgres/lanes';
 import { mustEndSessions } from '../postgres/sessions';
@@ -168,7 +168,7 @@ async function copyPart(
 
 // What Temporal will know as done must survive a crash of the server: this commit is synchronous and flushes all before it.
 async function sealGroup(target: Client, task: CopyGroup): Promise<Copied> {
-  await target.query('set synchronous_commit = on');
+  await target.query(commitForGood);
   const key = [task.phase.name, task.phase.attempt, task.group];
   await target.query(
     'update kirikae.part set flushed = true where phase = $1 and attempt = $2 and part_group = $3',

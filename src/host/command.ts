@@ -1,13 +1,12 @@
-/** Runs a command in a process group of its own, with a time limit, and ends one that an earlier attempt left behind. */
-import { execFileSync, spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
-import path from 'node:path';
+/** Runs a command in a process group of its own, with a time limit, and ends it when the run is overtaken or cancelled. */
+import { spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
-import { KirikaeError, codeOf, sentence } from '../errors';
+import { setTimeout as wait } from 'node:timers/promises';
+import { KirikaeError, codeOf, failureType, sentence } from '../errors';
 import { baseEnvironment } from '../settings/environment';
 import { closePipes, drain, exitOf, type Child, type Exit } from '../exit';
+import { actOnFreshLook } from './fresh-look';
+import { endCommandOf, forgetPid, killGroup, notePid, pidFile, reservePid } from './pid-file';
 
 export interface Command {
   run: readonly string[];
@@ -15,10 +14,22 @@ export interface Command {
   /** Variables besides PATH, HOME, LANG and TMPDIR. */
   env: NodeJS.ProcessEnv;
   timeoutMs: number;
-  /** The same for every attempt: an attempt first ends the process group its predecessor left running. */
+  /**
+   * The same for every attempt: an attempt first ends the process group its predecessor left running. It begins with the
+   * workflow's id and a Temporal run id: see `endCommandsOf`.
+   */
   key: string;
   signal?: AbortSignal;
   onLine?: (line: string) => void;
+  /** Told the process id as soon as the command runs. When it throws, the command is ended and that is thrown. */
+  onStart?: (pid: number) => Promise<void>;
+  /**
+   * Asks the ledger whether this run may run it: before it starts, and again and again while it runs. Whatever it throws
+   * before, nothing is started; while the command runs Overtaken alone ends it.
+   */
+  mayRun?: () => Promise<void>;
+  /** How often `mayRun` is asked while the command runs; 10 s by default. */
+  mayRunEveryMs?: number;
 }
 
 const keptLines = 20;
@@ -28,58 +39,61 @@ const keptLines = 20;
  * in a session of its own is left alone, and not waited for when it holds the command's output.
  * @returns its last lines of output
  * @throws KirikaeError StepFailed when it can't be started, exits non-zero or takes longer than its limit; NeedsOperator
- * when its process id can't be noted (it isn't left running then)
+ * when its process id can't be noted (it isn't left running then); Overtaken when `mayRun` says so; what `onStart` throws
  */
 export async function runCommand(command: Command): Promise<string[]> {
-  const [program = '', ...args] = command.run;
-  const shown = command.run.join(' ');
-  withPidFile(command, 'It was not started', (file) => {
-    endPredecessor(file);
-    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-    writeFileSync(file, '');
+  let running: Running | undefined;
+  try {
+    const look = command.mayRun ?? (() => Promise.resolve());
+    running = await actOnFreshLook(look, () => start(command));
+    const { code, signal } = await withinLimits(command, running);
+    await drain(running.child);
+    const lines = running.output.end();
+    if (code === 0) return lines;
+    throw new KirikaeError('StepFailed', failed(command.run.join(' '), code ?? signal ?? 'a signal', lines));
+  } finally {
+    if (running) end(running.child);
+    forgetPid(command.key, running?.child.pid);
+  }
+}
+
+interface Running {
+  child: Child;
+  exited: Promise<Exit>;
+  output: LastLines;
+}
+
+// In one tick: what a predecessor left is ended; what has started is noted, listened to, and ended when it can't be noted.
+function start(command: Command): Running {
+  throwIfCancelled(command);
+  withPidFile(command, 'It was not started', () => {
+    endCommandOf(command.key);
+    reservePid(command.key);
   });
+  const [program = '', ...args] = command.run;
   const child = spawn(program, args, {
     cwd: command.cwd,
     env: baseEnvironment(command.env),
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const exited = exitOf(child);
-  const output = new LastLines(child, command.onLine);
+  const running = { child, exited: exitOf(child), output: new LastLines(child, command.onLine) };
+  const { pid } = child;
+  if (pid === undefined) return running;
   try {
-    const { pid } = child;
-    if (pid !== undefined) {
-      withPidFile(command, 'It was ended as soon as it had started', (file) =>
-        writeFileSync(file, `${pid}\n${startOf(pid)}`),
-      );
-    }
-    const { code, signal } = await withinLimits(command, child, exited);
-    await drain(child);
-    const lines = output.end();
-    if (code === 0) return lines;
-    throw new KirikaeError('StepFailed', failed(shown, code ?? signal ?? 'a signal', lines));
-  } catch (error) {
-    if (child.pid !== undefined) throw error;
-    throw new KirikaeError(
-      'StepFailed',
-      codeOf(error) === 'ENOENT'
-        ? `The command "${shown}" can't be started: there is no program ${program} on PATH (or no folder ${command.cwd}). Install it where the worker runs.`
-        : `The command "${shown}" can't be started: ${sentence(error)}`,
-      { cause: error },
+    withPidFile(command, 'It was ended as soon as it had started', () =>
+      notePid(command.key, pid, command.run.join(' ')),
     );
-  } finally {
-    killGroup(child);
-    closePipes(child);
-    forget(command.key);
+    return running;
+  } catch (error) {
+    end(child);
+    throw error;
   }
 }
 
 // Whoever is to end a command ends its process group. It has ended when its own process has: no time limit runs after that.
-async function withinLimits(
-  { run, timeoutMs, signal }: Command,
-  child: Child,
-  exited: Promise<Exit>,
-): Promise<Exit> {
+async function withinLimits(command: Command, { child, exited }: Running): Promise<Exit> {
+  const { timeoutMs, signal } = command;
   let isLate = false;
   const timer = setTimeout(() => {
     isLate = true;
@@ -88,22 +102,51 @@ async function withinLimits(
   const onAbort = () => killGroup(child);
   if (signal?.aborted) onAbort();
   signal?.addEventListener('abort', onAbort);
+  const hasEnded = new AbortController();
+  let refusal: { error: unknown } | undefined;
+  const refuse = (error: unknown) => {
+    refusal ??= { error };
+    if (!hasEnded.signal.aborted) killGroup(child);
+  };
+  const noted = child.pid === undefined ? undefined : command.onStart?.(child.pid).catch(refuse);
+  if (command.mayRun) untilOvertaken(command, hasEnded.signal).catch(refuse);
   let exit: Exit;
   try {
     exit = await exited;
+  } catch (error) {
+    throw cannotStart(command, error);
   } finally {
+    hasEnded.abort();
     clearTimeout(timer);
     signal?.removeEventListener('abort', onAbort);
   }
-  if (signal?.aborted) throw asError(signal.reason);
+  await noted;
+  throwIfCancelled(command);
+  if (refusal) throw refusal.error;
   // A command with an exit code ended by itself: a worker that stood still hears of the limit first.
   if (isLate && exit.code === null) {
     throw new KirikaeError(
       'StepFailed',
-      `The command "${run.join(' ')}" was still running after its limit of ${Math.round(timeoutMs / 1000)} s and was ended. A time-out is a failure: find out why it hangs, or raise its timeout.`,
+      `The command "${command.run.join(' ')}" was still running after its limit of ${Math.round(timeoutMs / 1000)} s and was ended. A time-out is a failure: find out why it hangs, or raise its timeout.`,
     );
   }
   return exit;
+}
+
+// What keeps the ledger from answering ends no command halfway: its caller meets it when the command has ended.
+async function untilOvertaken(
+  { mayRun, mayRunEveryMs = 10_000 }: Command,
+  ended: AbortSignal,
+): Promise<void> {
+  while (!ended.aborted) {
+    await wait(mayRunEveryMs, undefined, { signal: ended }).catch(() => undefined);
+    if (ended.aborted) return;
+    try {
+      await mayRun?.();
+    } catch (error) {
+      if (failureType(error) === 'Overtaken') throw error;
+    }
+  }
 }
 
 /** The last lines that a child has written. */
@@ -145,74 +188,37 @@ function failed(shown: string, end: number | string, lines: string[]): string {
   return `The command "${shown}" ${how}${last ? `; its last output: ${last}` : ''}`;
 }
 
-// A worker that was killed leaves its command running: the next attempt on the same host ends it first.
-function endPredecessor(file: string): void {
-  if (!existsSync(file)) return;
-  const [pid, started] = readFileSync(file, 'utf8').split('\n');
-  if (pid && started && startOf(Number(pid)) === started) killGroup({ pid: Number(pid) });
-}
-
 // Tried before the command starts, too: a command that nobody could end later must not do a part of its work.
-function withPidFile(command: Command, state: string, write: (file: string) => void): void {
-  const file = pidFile(command.key);
+function withPidFile(command: Command, state: string, write: () => void): void {
   try {
-    write(file);
+    write();
   } catch (error) {
     throw new KirikaeError(
       'NeedsOperator',
-      `The command "${command.run.join(' ')}" can't run, because its process id can't be noted in ${file}: ${sentence(error)}. ${state}. Let the worker's user write there, or start the worker with TMPDIR set to a folder where it can.`,
+      `The command "${command.run.join(' ')}" can't run, because its process id can't be noted in ${pidFile(command.key)}: ${sentence(error)}. ${state}. Let the worker's user write there, or start the worker with TMPDIR set to a folder where it can.`,
       { cause: error },
     );
   }
 }
 
-function forget(key: string): void {
-  try {
-    rmSync(pidFile(key), { force: true });
-  } catch {
-    // What stays names a process that has ended; how the command ended counts more.
-  }
-}
-
-/** Where the process id of a running command is noted. */
-export function pidFile(key: string): string {
-  const user = os.userInfo().username;
-  return path.join(
-    os.tmpdir(),
-    `kirikae-${user}`,
-    `${createHash('sha256').update(key).digest('hex').slice(0, 32)}.pid`,
+function cannotStart({ run, cwd }: Command, error: unknown): KirikaeError {
+  const shown = run.join(' ');
+  return new KirikaeError(
+    'StepFailed',
+    codeOf(error) === 'ENOENT'
+      ? `The command "${shown}" can't be started: there is no program ${run[0] ?? ''} on PATH (or no folder ${cwd}). Install it where the worker runs.`
+      : `The command "${shown}" can't be started: ${sentence(error)}`,
+    { cause: error },
   );
 }
 
-// Start time beside the pid: a reused pid is another process.
-function startOf(pid: number): string {
-  try {
-    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], {
-      encoding: 'utf8',
-      timeout: 5000,
-    }).trim();
-  } catch {
-    return startFromProc(pid);
-  }
+function end(child: Child): void {
+  killGroup(child);
+  closePipes(child);
 }
 
-function startFromProc(pid: number): string {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').pop()?.split(' ')[19] ?? '';
-  } catch {
-    return '';
-  }
-}
-
-function killGroup({ pid }: { pid?: number | undefined }): void {
-  if (pid === undefined) return;
-  try {
-    process.kill(-pid, 'SIGKILL');
-  } catch {
-    // It has ended by itself.
-  }
-}
-
-function asError(reason: unknown): Error {
-  return reason instanceof Error ? reason : new Error('The command was cancelled.');
+function throwIfCancelled({ signal }: Command): void {
+  if (!signal?.aborted) return;
+  const reason: unknown = signal.reason;
+  throw reason instanceof Error ? reason : new Error('The command was cancelled.');
 }

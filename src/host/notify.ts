@@ -13,6 +13,7 @@ export async function notifyStakeholders(plan: Plan, text: string): Promise<stri
           body: JSON.stringify({ text }),
           signal: AbortSignal.timeout(10_000),
         });
+        await response.body?.cancel();
         return response.ok
           ? null
           : `The webhook in ${urlEnv} answered ${response.status}; its stakeholders were not told.`;

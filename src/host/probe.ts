@@ -19,7 +19,9 @@ export async function repeatUntil(
   }
 }
 
-/** One GET. A connection that fails is an answer too: status 0 and why. Redirects are shown, not followed. */
+const keptCharacters = 100_000;
+
+/** One GET, of whose body the beginning is read. A connection that fails is an answer too: status 0 and why. Redirects are shown, not followed. */
 export async function get(
   url: string,
   signal?: AbortSignal,
@@ -33,13 +35,25 @@ export async function get(
     return {
       status: response.status,
       text: String(response.status),
-      body: (await response.text()).slice(0, 100_000),
+      body: await beginningOf(response),
     };
   } catch (error) {
     signal?.throwIfAborted();
     const cause = (error as { cause?: unknown }).cause;
     return { status: 0, text: `no answer (${sentence(cause ?? error)})`, body: '' };
   }
+}
+
+// A page that never ends, or fills the memory, must not be read to its end.
+async function beginningOf(response: Response): Promise<string> {
+  let text = '';
+  const decoder = new TextDecoder();
+  // Leaving the loop ends the connection.
+  for await (const chunk of (response.body ?? []) as AsyncIterable<Uint8Array>) {
+    text += decoder.decode(chunk, { stream: true });
+    if (text.length >= keptCharacters) break;
+  }
+  return text.slice(0, keptCharacters);
 }
 
 /** Asks the page's address until it shows what is expected. @throws KirikaeError with the last answer */

@@ -9,11 +9,11 @@ import { milliseconds, type AutomaticCheck } from '../settings/schema';
 import { runCommand } from './command';
 import { get, repeatUntil } from './probe';
 
-/** Runs one check. @returns what it saw @throws KirikaeError StepFailed when it fails; an outage of the database as such */
+/** Runs one check. @param options `mayRun` as for `runCommand` @returns what it saw @throws KirikaeError StepFailed when it fails; an outage of the database as such */
 export async function runCheck(
   plan: Plan,
   check: AutomaticCheck,
-  options: { productionUrl: string; key: string; signal?: AbortSignal },
+  options: { productionUrl: string; key: string; signal?: AbortSignal; mayRun?: () => Promise<void> },
 ): Promise<string> {
   switch (check.kind) {
     case 'http': {
@@ -58,6 +58,7 @@ export async function runCheck(
         env: namedVariables(check.env),
         timeoutMs: milliseconds(check.timeout),
         key: options.key,
+        ...(options.mayRun ? { mayRun: options.mayRun } : {}),
         ...(options.signal ? { signal: options.signal } : {}),
       });
       return lines.at(-1) ?? 'exit code 0';

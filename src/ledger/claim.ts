@@ -1,74 +1,126 @@
-/** The ledger: schema `kirikae` in production and its mirror in the backup. What a run did stands here, not in memory. */
+/** The claim of production: one row that says whose it is and how far the run has come. Memory and history only say what was asked. */
 import type { Client } from 'pg';
+import type { Phase } from '../contract';
 import { KirikaeError } from '../errors';
 import { all, inTransaction, one } from '../postgres/connect';
+import { describeMarked, isAtHome, readMarker, writeMarker } from './marker';
+import { mayGo, type Standing } from './phases';
 import { claimDdl } from './tables';
 
-/** Who acts: one Temporal run. `chain` is the first run of the workflow, the same after a Temporal reset. */
+/** Who acts: one Temporal run. */
 export interface RunIdentity {
   namespace: string;
   workflowId: string;
-  chain: string;
+  /** Of the workflow's first run; the same after a Temporal reset, another after a new start under the same id. */
+  firstRunId: string;
+  /** The Temporal run, or `recover HOST TIME`. */
   runId: string;
   plan: string;
 }
 
-/** The claim of production, with the marks that decide the way back. Times are ISO 8601, null until it happened. */
-export interface Claim extends RunIdentity {
+/** The claim. Times are ISO 8601. */
+export interface Claim extends Standing {
+  id: string;
+  namespace: string;
+  workflowId: string;
+  firstRunId: string;
+  plan: string;
+  /** The Temporal run that may act, or `recover HOST TIME`. */
+  holder: string;
   claimedAt: string;
-  pageOn: boolean;
+  /** Of what people approve; a changed one only goes back. */
+  planHash: string;
+  /** The backup's database. */
+  backup: string;
   fenceOn: boolean;
   /** The database's own default_transaction_read_only before the fence; null when it had none. */
   fenceBefore: string | null;
-  backupDatabase: string | null;
-  resetAt: string | null;
-  verifiedAt: string | null;
-  liveAt: string | null;
-  lossAcceptedAt: string | null;
+  manifestHash: string | null;
+  /** What the approvals that count carry. */
+  fingerprint: string | null;
+  /** Address and timeline of the server at the last transition. */
+  server: string | null;
+  timeline: string | null;
 }
 
-const claimColumns = `namespace, workflow_id as "workflowId", chain, run_id as "runId", plan, claimed_at as "claimedAt",
-  page_on as "pageOn", fence_on as "fenceOn", fence_before as "fenceBefore", backup_database as "backupDatabase",
-  reset_at as "resetAt", verified_at as "verifiedAt", live_at as "liveAt", loss_accepted_at as "lossAcceptedAt"`;
+const claimColumns = `id, namespace, workflow_id as "workflowId", first_run_id as "firstRunId", plan, holder,
+  to_char(claimed_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as "claimedAt", phase, seq, window_no as "window",
+  goes_back_from as "from", plan_hash as "planHash", backup, fence_on as "fenceOn", fence_before as "fenceBefore",
+  manifest_hash as "manifestHash", fingerprint, server, timeline`;
 
-/** The claim in a database, whoever's it is; null when there is none. */
+/**
+ * The claim in production, whoever's it is; null when there is none.
+ * @throws KirikaeError NeedsOperator where the schema `kirikae` is not production's own ledger
+ */
 export async function readClaim(client: Client): Promise<Claim | null> {
-  const { there } = await one<{ there: boolean }>(
-    client,
-    `select to_regclass('kirikae.claim') is not null as there`,
-  );
-  if (!there) return null;
-  const [row] = await all<Claim>(client, `select ${claimColumns} from kirikae.claim`);
-  return row ? isoTimes(row) : null;
+  const found = await readMarker(client);
+  if (found.kind === 'none') return null;
+  if (found.kind === 'foreign' || found.marker.role !== 'production' || !isAtHome(found.marker)) {
+    throw new KirikaeError('NeedsOperator', notProductions(client.database ?? '', describeMarked(found)));
+  }
+  const [row] = await all<Claim>(client, `select ${claimColumns} from kirikae.claim where id = $1`, [
+    found.marker.claim,
+  ]);
+  return row ?? null;
+}
+
+function notProductions(database: string, found: string): string {
+  return `The database ${database} can't be used as production: ${found}. Expected no schema kirikae, or the ledger of a run of this very database. Nothing was read or written there. Name the right database; a ledger that came with a copy is removed by: kirikae recover PLAN`;
 }
 
 /** True when the claim was made by this workflow, before or after a Temporal reset of it. */
-export function isSameWorkflow(claim: Claim, run: RunIdentity): boolean {
+export function isSameWorkflow(
+  claim: Pick<Claim, 'namespace' | 'workflowId' | 'firstRunId'>,
+  run: RunIdentity,
+): boolean {
   return (
-    claim.namespace === run.namespace && claim.workflowId === run.workflowId && claim.chain === run.chain
+    claim.namespace === run.namespace &&
+    claim.workflowId === run.workflowId &&
+    claim.firstRunId === run.firstRunId
   );
 }
 
+export interface NewClaim {
+  id: string;
+  planHash: string;
+  backup: string;
+  /** Writes what preflight learnt, in the claim's transaction. */
+  learn: (client: Client) => Promise<void>;
+}
+
 /**
- * Claims production for a run, atomically; harmless when this very run holds it already.
+ * Claims production for a run: schema, marker and claim in one transaction; harmless when this very run holds it already.
  * @throws KirikaeError StepFailed naming the holder, Overtaken when a Temporal reset made this run
  */
-export async function claimProduction(
-  client: Client,
-  run: RunIdentity,
-  backupDatabase: string,
-): Promise<Claim> {
+export async function claimProduction(client: Client, run: RunIdentity, fresh: NewClaim): Promise<Claim> {
   await inTransaction(client, async () => {
     // Two runs that create the schema at once would collide in the catalogue instead of in the claim.
     await client.query(`select pg_advisory_xact_lock(hashtextextended('kirikae claim', 0))`);
-    const before = await readClaim(client);
-    if (before) return;
+    if (await readClaim(client)) return;
+    if (run.runId !== run.firstRunId) {
+      throw new KirikaeError(
+        'Overtaken',
+        'This run was made by a Temporal reset, and such a run claims nothing. Production has no claim. Nothing was changed. Start a new run.',
+      );
+    }
+    await writeMarker(client, fresh.id, 'production');
     await client.query(claimDdl);
     await client.query(
-      `insert into kirikae.claim (namespace, workflow_id, chain, run_id, plan, backup_database)
-       values ($1, $2, $3, $4, $5, $6) on conflict do nothing`,
-      [run.namespace, run.workflowId, run.chain, run.runId, run.plan, backupDatabase],
+      `insert into kirikae.claim (id, namespace, workflow_id, first_run_id, plan, holder, phase, plan_hash, backup, server, timeline)
+       values ($1, $2, $3, $4, $5, $6, 'claimed', $7, $8, ${serverIdentity})`,
+      [
+        fresh.id,
+        run.namespace,
+        run.workflowId,
+        run.firstRunId,
+        run.plan,
+        run.runId,
+        fresh.planHash,
+        fresh.backup,
+      ],
     );
+    await fresh.learn(client);
+    await noteEvent(client, { kind: 'claimed', who: run.runId, text: `plan ${run.plan}` });
   });
   const claim = await readClaim(client);
   if (claim && !isSameWorkflow(claim, run)) throw new KirikaeError('StepFailed', claimedByAnother(claim));
@@ -77,110 +129,143 @@ export async function claimProduction(
 
 /** The sentence for a run that finds production claimed by another. */
 export function claimedByAnother(claim: Claim): string {
-  return `Production is claimed by workflow "${claim.workflowId}" (plan "${claim.plan}", namespace ${claim.namespace}) since ${claim.claimedAt}, which has not ended. This run changed nothing of it. Let that run end (kirikae status ${claim.workflowId}); if it was terminated, bring production to a safe end first: kirikae recover ${claim.plan} (until that command exists: docs/if-it-stops.md, "By hand").`;
+  return `Production is claimed by workflow "${claim.workflowId}" (plan "${claim.plan}", namespace ${claim.namespace}) since ${claim.claimedAt}, which has not ended (phase ${claim.phase}). This run changed nothing of it. Let that run end (kirikae status ${claim.workflowId}); if it was terminated, bring production to a safe end first: kirikae recover ${claim.plan}`;
 }
 
 /**
- * The claim of this run, read before anything destructive.
- * @throws KirikaeError Overtaken when the claim is gone, another's, or was taken by another Temporal run of this workflow
+ * The claim of this run, looked at before anything is done.
+ * @param phases those in which what is to be done may be done; all when left out
+ * @throws KirikaeError Overtaken when the claim is gone, another's, held by another Temporal run, or at another phase
  */
-export async function ownClaim(client: Client, run: RunIdentity): Promise<Claim> {
+export async function ownClaim(client: Client, run: RunIdentity, phases?: readonly Phase[]): Promise<Claim> {
   const claim = await readClaim(client);
   if (!claim) {
     throw new KirikaeError(
       'Overtaken',
-      `Production's ledger holds no claim of this run: it has ended already, or was recovered by hand. Nothing was changed. Send retry to close this run, or settle.`,
+      'Production holds no claim of this run (any more). Nothing was changed. Send retry to do what the backup and the history call for, or settle.',
     );
   }
-  if (isSameWorkflow(claim, run) && claim.runId === run.runId) return claim;
   if (!isSameWorkflow(claim, run)) {
     throw new KirikaeError(
       'Overtaken',
       `Production is claimed by another run (workflow "${claim.workflowId}"). This run touches nothing of it. Send retry or settle to close this run.`,
     );
   }
-  throw new KirikaeError(
-    'Overtaken',
-    `The ledger in production was written by the Temporal run ${claim.runId} of this workflow and is further on (${describeMarks(claim)}) than this run's history knows, as after a Temporal reset. No backup was taken and nothing dropped. Send retry to go the way back that the ledger calls for, or settle.`,
-  );
-}
-
-/** Gives this workflow's claim to this Temporal run; null when the workflow has no claim (any more). */
-export async function takeOverClaim(client: Client, run: RunIdentity): Promise<Claim | null> {
-  const claim = await readClaim(client);
-  if (!claim || !isSameWorkflow(claim, run)) return null;
-  await client.query('update kirikae.claim set run_id = $1', [run.runId]);
-  return { ...claim, runId: run.runId };
-}
-
-type Mark = 'reset_at' | 'verified_at' | 'live_at' | 'loss_accepted_at';
-
-/** Writes a mark once; a mark that stands keeps its time. Inside the caller's transaction if there is one. */
-export async function setMark(client: Client, mark: Mark): Promise<void> {
-  await client.query(`update kirikae.claim set ${mark} = coalesce(${mark}, now())`);
-}
-
-export async function notePage(client: Client, { on }: { on: boolean }): Promise<void> {
-  await client.query('update kirikae.claim set page_on = $1', [on]);
-}
-
-/** @param fence.before the database's own setting before it */
-export async function noteFence(
-  client: Client,
-  { on, before }: { on: boolean; before: string | null },
-): Promise<void> {
-  await client.query('update kirikae.claim set fence_on = $1, fence_before = $2', [on, before]);
-}
-
-/** Copies the claim into the backup, so that the backup alone tells how far the run got. */
-export async function mirrorClaim(backup: Client, claim: Claim): Promise<void> {
-  await backup.query(claimDdl);
-  await inTransaction(backup, async () => {
-    await backup.query('delete from kirikae.claim');
-    await backup.query(
-      `insert into kirikae.claim (namespace, workflow_id, chain, run_id, plan, claimed_at, page_on, fence_on, fence_before,
-         backup_database, reset_at, verified_at, live_at, loss_accepted_at)
-       values ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14)`,
-      [
-        claim.namespace,
-        claim.workflowId,
-        claim.chain,
-        claim.runId,
-        claim.plan,
-        claim.claimedAt,
-        claim.pageOn,
-        claim.fenceOn,
-        claim.fenceBefore,
-        claim.backupDatabase,
-        claim.resetAt,
-        claim.verifiedAt,
-        claim.liveAt,
-        claim.lossAcceptedAt,
-      ],
+  if (claim.holder !== run.runId) {
+    throw new KirikaeError(
+      'Overtaken',
+      `The ledger in production is held by ${describeHolder(claim)} and is at phase ${claim.phase}, as after a Temporal reset or kirikae recover. This run took no backup and dropped nothing. Send retry to become the holder and go the way that the phase calls for, or settle.`,
     );
-  });
+  }
+  if (phases && !phases.includes(claim.phase)) throw new KirikaeError('Overtaken', wrongPhase(claim, phases));
+  return claim;
 }
 
-/** Removes the ledger: the last thing a run does in production. */
-export async function removeLedger(client: Client): Promise<void> {
-  await client.query('set client_min_messages = warning; drop schema if exists kirikae cascade');
+function describeHolder({ holder }: Claim): string {
+  if (holder === 'by hand') return 'somebody who goes back by hand';
+  if (holder.startsWith('recover ')) return holder.replace('recover', 'kirikae recover on');
+  return `the Temporal run ${holder}`;
 }
 
-function describeMarks(claim: Claim): string {
-  if (claim.liveAt) return 'production is live since ' + claim.liveAt;
-  if (claim.resetAt) return 'production was reset at ' + claim.resetAt;
-  if (claim.fenceOn) return 'production is fenced';
-  return claim.pageOn ? 'the maintenance page is on' : 'production is claimed';
+function wrongPhase({ phase }: Claim, phases: readonly Phase[]): string {
+  return `The ledger is at phase ${phase}, where this must not be done (it belongs to ${phases.join(', ')}). Nothing was changed. Send retry to go the way that the phase calls for, or settle.`;
 }
 
-function isoTimes(row: Claim): Claim {
-  const iso = (value: unknown) => (value instanceof Date ? value.toISOString() : (value as string | null));
-  return {
-    ...row,
-    claimedAt: iso(row.claimedAt) ?? '',
-    resetAt: iso(row.resetAt),
-    verifiedAt: iso(row.verifiedAt),
-    liveAt: iso(row.liveAt),
-    lossAcceptedAt: iso(row.lossAcceptedAt),
+/**
+ * Makes sure, as the last statement before COMMIT, that this run may still write: a way back, or another holder, waits for it.
+ * @throws KirikaeError Overtaken
+ */
+export async function stillMay(client: Client, run: RunIdentity, phases: readonly Phase[]): Promise<void> {
+  const rows = await all(
+    client,
+    'select 1 from kirikae.claim where holder = $1 and phase = any($2) for share',
+    [run.runId, phases],
+  );
+  if (rows.length > 0) return;
+  await ownClaim(client, run, phases);
+  throw new KirikaeError('Overtaken', 'Production has no claim of this run any more; nothing was written.');
+}
+
+/**
+ * A transition of the ledger, in the caller's transaction and as its last statement. One that was made before is harmless.
+ * @throws KirikaeError Overtaken when the ledger doesn't allow it
+ */
+export async function advance(client: Client, run: RunIdentity, to: Phase): Promise<Claim> {
+  const claim = await ownClaim(client, run);
+  if (claim.phase === to) return claim;
+  if (!mayGo(claim, to)) throw new KirikaeError('Overtaken', wrongPhase(claim, [to]));
+  const next = standingAt(claim, to);
+  const { rowCount } = await client.query(
+    `update kirikae.claim set phase = $1, seq = $2, window_no = $3, goes_back_from = $4, (server, timeline) = (select ${serverIdentity})
+     where phase = $5 and seq = $6 and holder = $7`,
+    [next.phase, next.seq, next.window, next.from, claim.phase, claim.seq, run.runId],
+  );
+  if (rowCount !== 1) {
+    throw new KirikaeError('Outage', `The ledger moved on from ${claim.phase} meanwhile; looking again.`);
+  }
+  await noteEvent(client, { kind: to, who: run.runId, text: `from ${claim.phase}`, seq: next.seq });
+  return { ...claim, ...next };
+}
+
+/** Where a ledger stands after a transition. */
+export function standingAt(before: Standing, to: Phase): Standing {
+  const { phase, seq, window, from } = before;
+  const next = { phase: to, seq: seq + 1 };
+  // People come in at `live`: going back from there shuts them out a second time.
+  if (to === 'returning') return { ...next, window: phase === 'live' ? window + 1 : window, from: phase };
+  // Taken back: the run is again where it was.
+  if (to === from && (phase === 'returning' || phase === 'aside')) return { ...next, window, from: null };
+  return { ...next, window, from };
+}
+
+/** Gives this workflow's claim to this Temporal run, or to `recover`. In the caller's transaction. */
+export async function becomeHolder(client: Client, run: RunIdentity): Promise<void> {
+  await client.query('update kirikae.claim set holder = $1 where holder <> $1', [run.runId]);
+  await noteEvent(client, { kind: 'holder', who: run.runId, text: 'became the holder' });
+}
+
+/** Sets fields of the claim that aren't its phase. In the caller's transaction, before the phase. */
+export async function noteInClaim(
+  client: Client,
+  fields: Partial<Pick<Claim, 'manifestHash' | 'fingerprint' | 'fenceOn' | 'fenceBefore'>>,
+): Promise<void> {
+  const columns = {
+    manifestHash: 'manifest_hash',
+    fingerprint: 'fingerprint',
+    fenceOn: 'fence_on',
+    fenceBefore: 'fence_before',
   };
+  for (const [name, value] of Object.entries(fields))
+    await client.query(`update kirikae.claim set ${columns[name as keyof typeof columns]} = $1`, [value]);
 }
+
+export interface Event {
+  kind: string;
+  who: string;
+  text: string;
+  seq?: number;
+}
+
+/** Appends to the ledger's list of events. */
+export async function noteEvent(client: Client, { kind, who, text, seq }: Event): Promise<void> {
+  await client.query('insert into kirikae.event (kind, who, text, seq) values ($1, $2, $3, $4)', [
+    kind,
+    who,
+    text,
+    seq ?? null,
+  ]);
+}
+
+/** True when the server answers from another address or timeline than at the last transition, as one restored or forked does. */
+export async function serverHasMoved(client: Client, claim: Claim): Promise<boolean> {
+  const now = await one<{ server: string | null; timeline: string | null }>(
+    client,
+    `select s as server, t as timeline from (select ${serverIdentity}) as x(s, t)`,
+  );
+  return now.server !== claim.server || now.timeline !== claim.timeline;
+}
+
+// The address that the server itself answers on; over a socket of its host there is none. A WAL file's first eight digits are
+// the timeline; a standby can't tell its own.
+const serverIdentity = `concat_ws(':', host(inet_server_addr()), inet_server_port()),
+  case when not pg_is_in_recovery() then substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end`;

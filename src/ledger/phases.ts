@@ -91,9 +91,12 @@ export function wayBack({ phase, from }: Pick<Standing, 'phase' | 'from'>, inten
     case 'returning':
       return wholeWayFrom(from ?? 'claimed');
     case 'aside':
-      return { kind: 'back', steps: ['pageOn', 'fence', 'proveBackup', ...untilRestored, ...untilHome] };
+      return {
+        kind: 'back',
+        steps: ['pageOn', 'fence', 'proveBackup', 'aside', ...untilRestored, ...untilHome],
+      };
     case 'emptied':
-      return { kind: 'back', steps: ['pageOn', 'fence', 'restore', 'compare', 'liftFence', ...untilHome] };
+      return { kind: 'back', steps: ['pageOn', 'fence', ...untilRestored, ...untilHome] };
     case 'restored':
       return { kind: 'back', steps: ['pageOn', ...untilHome] };
     case 'home':
@@ -128,8 +131,6 @@ function standDown(phase: Phase, from: Phase | null): Way {
 }
 
 /** True when users must be kept out by the page: found off, it is turned on again. */
-export function needsPage({ phase, from }: Pick<Standing, 'phase' | 'from'>): boolean {
-  if (phase === 'live' || phase === 'home' || phase === 'over' || phase === 'claimed') return false;
-  // On a way back from `live` users stay in until the backup is proved; turning the page on is that way's own step.
-  return !(phase === 'returning' && from === 'live');
+export function needsPage(phase: Phase): boolean {
+  return phase !== 'claimed' && phase !== 'live' && phase !== 'home' && phase !== 'over';
 }

@@ -9,25 +9,66 @@ create table if not exists kirikae.marker (
 );
 comment on schema kirikae is 'Ledger of an offline migration by Kirikae; removed when the run has ended.';`;
 
-export const claimDdl = `
-create schema if not exists kirikae;
+/** Production's ledger: what one run did, and may do. */
+export const claimDdl = `${markerDdl}
 create table if not exists kirikae.claim (
   singleton boolean primary key default true check (singleton),
-  namespace text not null, workflow_id text not null, chain text not null, run_id text not null, plan text not null,
+  id text not null, namespace text not null, workflow_id text not null, first_run_id text not null, plan text not null,
+  holder text not null,
   claimed_at timestamptz not null default now(),
-  page_on boolean not null default false,
-  fence_on boolean not null default false,
-  fence_before text,
-  backup_database text,
-  reset_at timestamptz,
-  verified_at timestamptz,
-  live_at timestamptz,
-  loss_accepted_at timestamptz
+  phase text not null, seq integer not null default 1, window_no integer not null default 1, goes_back_from text,
+  plan_hash text not null, backup text not null,
+  fence_on boolean not null default false, fence_before text,
+  manifest_hash text, fingerprint text,
+  server text, timeline text
 );
+create table if not exists kirikae.event (
+  n integer generated always as identity primary key, at timestamptz not null default clock_timestamp(), seq integer,
+  kind text not null, who text not null, text text not null
+);
+create table if not exists kirikae.intent (
+  database text primary key, kind text not null check (kind in ('creating', 'dropping')), role text not null,
+  noted_at timestamptz not null default now()
+);
+create table if not exists kirikae.deploy (
+  name text primary key, position integer not null, begun_at timestamptz not null default now(), host text not null, pid integer,
+  ended_at timestamptz, failed_at timestamptz, undone_at timestamptz
+);
+create table if not exists kirikae.passed (name text primary key, at timestamptz not null default now(), who text not null);
 create table if not exists kirikae.counters (
   table_schema text, table_name text, written bigint not null, primary key (table_schema, table_name)
 );
-comment on schema kirikae is 'Ledger of an offline migration by Kirikae; removed when the run has ended.';`;
+create table if not exists kirikae.reading (at timestamptz not null default now(), stats_reset timestamptz, started timestamptz);`;
+
+/** The backup's mirror of the claim: a second witness. */
+export const mirrorDdl = `${markerDdl}
+create table if not exists kirikae.mirror (
+  singleton boolean primary key default true check (singleton),
+  claim text not null, phase text not null, seq integer not null, window_no integer not null, content text not null,
+  written_at timestamptz not null default now()
+);`;
+
+/** Every table that Kirikae makes in schema `kirikae`, for dropping them by name. */
+export const ledgerTables = [
+  'backup',
+  'claim',
+  'counters',
+  'deploy',
+  'event',
+  'intent',
+  'kept',
+  'kept_table',
+  'learnt',
+  'marker',
+  'mirror',
+  'part',
+  'passed',
+  'reading',
+  'sealed_table',
+  'shadow',
+  'stage',
+  'table_hash',
+] as const;
 
 const stageTable = `
 create table if not exists kirikae.stage (
@@ -50,22 +91,34 @@ create table if not exists kirikae.table_hash (
 );
 ${stageTable}`;
 
-/** A backup's marker, which takes the definition and the manifest when they are there, and what its making has committed. */
+/**
+ * What a backup says of itself, which takes the definition and the manifest when they are there; witnesses of its tables as they
+ * were when they were read for the seal; and what its making has committed.
+ */
 export const backupDdl = `
 create schema if not exists kirikae;
+create table if not exists kirikae.sealed_table (name text primary key, witness text not null);
 create table if not exists kirikae.backup (
   singleton boolean primary key default true check (singleton), namespace text not null, workflow_id text not null,
-  chain text not null, plan text not null, created_database boolean not null, started_at timestamptz not null default now(),
+  first_run_id text not null, plan text not null, created_database boolean not null, started_at timestamptz not null default now(),
   ddl_pre text, ddl_post text, ddl_post_plain text, manifest text, manifest_hash text, sealed_at timestamptz);
 ${stageTable}`;
+
+/** What preflight learnt of the new schema: in the shadow first, then in production's ledger. */
+export const learntDdl = `
+create table if not exists kirikae.learnt (singleton boolean primary key default true check (singleton), content text not null);`;
 
 /** A shadow's marker. */
 export const shadowDdl = `
 create schema kirikae;
 create table kirikae.shadow (owner text not null, created_database boolean not null);`;
 
-/** Where the old objects wait that a reset has set aside; in production, whose schema `kirikae` is there already. */
+/**
+ * Where the old objects wait that a reset has set aside, with the witness of their definition, and witnesses of the tables;
+ * in production, whose schema `kirikae` is there already.
+ */
 export const keptDdl = `
 create table if not exists kirikae.kept (
-  position integer primary key, home text not null unique, schema text not null unique
-);`;
+  position integer primary key, home text not null unique, schema text not null unique, definition text
+);
+create table if not exists kirikae.kept_table (name text primary key, witness text not null);`;

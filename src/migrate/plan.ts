@@ -6,19 +6,19 @@ import { analyzeTables, applyPostData } from '../engine/post-data';
 import { readStoredTables, type StoredTable } from '../engine/tables';
 import { KirikaeError } from '../errors';
 import { noteStage, stageDone } from '../ledger/checkpoints';
-import { ownClaim, type RunIdentity } from '../ledger/claim';
 import { checkpointDdl } from '../ledger/tables';
 import { compileMapping } from '../mapping/compile';
 import { selectSql, type CompiledMapping, type CompiledTable } from '../mapping/compiled';
 import { parseMapping } from '../mapping/file';
 import { volatileFunctionNames } from '../mapping/scan';
-import { readCatalog } from '../postgres/catalog';
-import { inTransaction, withClient } from '../postgres/connect';
-import { dumpSchema, dumpSql } from '../postgres/dump';
-import type { Endpoint, Pair, Place, Work } from '../postgres/endpoint';
+import type { Learnt } from '../new-schema/learnt';
+import { readCatalog, type Catalog } from '../postgres/catalog';
+import { inTransaction } from '../postgres/connect';
+import { dumpSql } from '../postgres/dump';
+import type { Endpoint, Pair, Work } from '../postgres/endpoint';
 import { qualified } from '../postgres/sql';
 import { majorVersion, sameMajor } from '../postgres/versions';
-import { filledViews, refreshViews } from '../postgres/views';
+import { refreshViews } from '../postgres/views';
 import type { Plan } from '../settings/read';
 import { advanceSequences } from './sequences';
 import { stripPostData, strippedEntries } from './strip';
@@ -26,15 +26,19 @@ import { stripPostData, strippedEntries } from './strip';
 export const MIGRATE_PHASE: Phase = { name: 'migrate', attempt: 1 };
 
 /**
- * Compiles a plan's mapping between two databases: the old schema in `source`, the new one in `target`.
+ * Compiles a plan's mapping: the old schema in `source`, the new one in `target`, a database or what was learnt of one.
  * @throws UsageError when the mapping file is broken; what it leaves unexplained is in `findings`
  */
-export async function compilePlan(plan: Plan, source: Client, target: Client): Promise<CompiledMapping> {
+export async function compilePlan(
+  plan: Plan,
+  source: Client,
+  target: Client | Catalog,
+): Promise<CompiledMapping> {
   const { schemas } = plan.databases.production;
   return compileMapping({
     mapping: parseMapping(plan.mappingText, plan.mapping),
     source: await readCatalog(source, schemas),
-    target: await readCatalog(target, schemas),
+    target: 'tables' in target ? target : await readCatalog(target, schemas),
     schemas,
     volatileFunctions: await volatileFunctionNames(source),
   });
@@ -58,21 +62,21 @@ export async function compileForRun(
 
 export interface Migration {
   plan: Plan;
-  run: RunIdentity;
+  /** Called as the last statement before each COMMIT in production: throws when this run may no longer write. */
+  mayWrite: (client: Client) => Promise<void>;
 }
 
 /** Takes keys, indexes and triggers away and plans the parts; goes on where an earlier attempt stopped. */
-export async function beginMigrate(pair: Pair, { plan, run }: Migration): Promise<PartPlan> {
+export async function beginMigrate(pair: Pair, { plan, mayWrite }: Migration): Promise<PartPlan> {
   const [production, backup] = [pair.production.client, pair.backup.client];
   const { schemas } = plan.databases.production;
-  await ownClaim(production, run);
   await production.query('set client_min_messages = warning');
   await production.query(checkpointDdl);
   if (!(await stageDone(production, MIGRATE_PHASE, 'stripped'))) {
     await inTransaction(production, async () => {
-      await ownClaim(production, run);
       await stripPostData(production, schemas);
       await noteStage(production, MIGRATE_PHASE, 'stripped');
+      await mayWrite(production);
     });
   }
   const compiled = await compileForRun(plan, backup, production);
@@ -117,34 +121,31 @@ function copyJobs(
   });
 }
 
-/** Keys, indexes and triggers back from the shadow's dump; sequences; materialized views; ANALYZE. */
+/** Keys, indexes and triggers back, as the shadow had them; sequences; materialized views; ANALYZE. */
 export async function finishMigrate(
-  target: { production: Endpoint; shadow: Place },
-  { plan, run, manifest }: Migration & { manifest: Manifest },
+  target: Endpoint,
+  { plan, learnt, manifest, mayWrite }: Migration & { learnt: Learnt; manifest: Manifest },
   work: Work,
 ): Promise<void> {
   const { schemas } = plan.databases.production;
-  const { client: production } = target.production;
-  const shadowUrl = target.shadow.url;
-  await ownClaim(production, run);
+  const { client: production } = target;
   const phase = MIGRATE_PHASE;
   if (!(await stageDone(production, phase, 'keys'))) {
-    const dump = await dumpSchema(shadowUrl, schemas, { owners: false });
+    const dump = learnt.newSchema;
     const entries = await strippedEntries(production, schemas, dump.post);
-    const views = await withClient(shadowUrl, 'migrate shadow', (shadow) => filledViews(shadow, schemas));
     await applyPostData({
       ...work,
-      target: target.production,
+      target,
       phase,
       sql: dumpSql(dump, entries, await majorVersion(production)),
       what: "new schema's keys, indexes and triggers",
-      mayWrite: async (client) => void (await ownClaim(client, run)),
+      mayWrite,
       finish: async (client) => {
         await advanceSequences(client, schemas, manifest);
-        await refreshViews(client, schemas, views);
+        await refreshViews(client, schemas, learnt.filledViews);
         await noteStage(client, phase, 'keys');
       },
     });
   }
-  await analyzeTables(target.production, { schemas }, work);
+  await analyzeTables(target, { schemas }, work);
 }

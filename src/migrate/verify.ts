@@ -7,9 +7,11 @@ import { maxProblems } from '../engine/differences';
 import { describeDifferingRows, readPrimaryKey, type Narrowing, type Side } from '../engine/narrow';
 import { KirikaeError, sentence, failWith, isStatementsFault } from '../errors';
 import { type CompiledMapping, type CompiledTable, selectSql } from '../mapping/compiled';
-import { compareWithShadow } from '../new-schema/deploy';
-import { all, inTransaction, one, withClient } from '../postgres/connect';
-import type { Pair, Place, Work } from '../postgres/endpoint';
+import { compareWithLearnt } from '../new-schema/deploy';
+import type { Learnt } from '../new-schema/learnt';
+import type { Catalog } from '../postgres/catalog';
+import { all, inTransaction, one } from '../postgres/connect';
+import type { Pair, Work } from '../postgres/endpoint';
 import { identifiers, qualified, readable, type TableName } from '../postgres/sql';
 import { sameMajor } from '../postgres/versions';
 import type { Plan } from '../settings/read';
@@ -27,8 +29,8 @@ export interface Verified {
  * @throws KirikaeError DataDiffer listing every table (with the keys of its first wrong rows), schema object or assertion that fails
  */
 export async function verifyMigration(
-  databases: Pair & { shadow: Place },
-  { plan, manifest }: { plan: Plan; manifest: Manifest },
+  databases: Pair,
+  { plan, manifest, learnt }: { plan: Plan; manifest: Manifest; learnt: Learnt },
   work: Work,
 ): Promise<Verified> {
   const [production, backup] = [databases.production.client, databases.backup.client];
@@ -48,7 +50,7 @@ export async function verifyMigration(
   const problems = [
     ...conservation(compiled, manifest, expected),
     ...(await contentProblems(compiled.tables, [expected, found], (table) =>
-      narrowMapped(table, databases, hashing),
+      narrowMapped(table, { ...databases, catalog: learnt.catalog }, hashing),
     )),
     ...(await failedAssertions(production, compiled, schemas)),
   ];
@@ -58,7 +60,7 @@ export async function verifyMigration(
       `The migrated database is not what the mapping says: ${problems.slice(0, maxProblems).join('; ')}${problems.length > maxProblems ? `; and ${problems.length - maxProblems} more` : ''}.`,
     );
   }
-  await compareWithShadow(databases.production.url, databases.shadow.url, schemas);
+  await compareWithLearnt(databases.production.url, learnt, schemas);
   const tables = compiled.tables.map((table) => tableReport(table, expected, found));
   return {
     tables,
@@ -163,7 +165,7 @@ async function contentProblems(
 // The rows that the mapping selects from the backup against those of the new table, by the new table's key.
 async function narrowMapped(
   table: CompiledTable,
-  { production, backup, shadow: { url: shadowUrl } }: Pair & { shadow: Place },
+  { production, backup, catalog }: Pair & { catalog: Catalog },
   {
     method,
     label,
@@ -173,10 +175,8 @@ async function narrowMapped(
 ): Promise<string> {
   const columns = filledColumns(table);
   const ownKey = await readPrimaryKey(production.client, table.target);
-  const key =
-    ownKey.length > 0
-      ? ownKey
-      : await withClient(shadowUrl, 'verify key', (shadow) => readPrimaryKey(shadow, table.target));
+  const learnt = catalog.tables.find((item) => qualified(item) === qualified(table.target));
+  const key = ownKey.length > 0 ? ownKey : (learnt?.primaryKey ?? []);
   // A key that the database fills by itself is not the mapping's: its rows can't be told apart by it.
   const isFilled = key.every((name) => table.columns.includes(name));
   const selects = table.sources.map((source) => `(${selectSql(source, table.columns)})`);

@@ -10,6 +10,7 @@ import { throughTheFence } from '../postgres/url';
 import { namedVariables } from '../settings/environment';
 import { sqlFiles, type Plan } from '../settings/read';
 import { milliseconds } from '../settings/schema';
+import type { Learnt } from './learnt';
 
 /**
  * Runs the plan's schema step against a database whose managed schemas are empty.
@@ -19,7 +20,7 @@ import { milliseconds } from '../settings/schema';
 export async function runSchemaStep(
   { url, client }: Omit<Endpoint, 'title'>,
   plan: Plan,
-  { key, signal }: { key: string; signal?: AbortSignal },
+  { key, signal, mayRun }: { key: string; signal?: AbortSignal; mayRun?: () => Promise<void> },
 ): Promise<void> {
   if (plan.schema.kind === 'sql') {
     await client.query(
@@ -51,20 +52,17 @@ export async function runSchemaStep(
     timeoutMs: milliseconds(plan.schema.timeout),
     key,
     ...(signal ? { signal } : {}),
+    ...(mayRun ? { mayRun } : {}),
   });
 }
 
-/** Throws when production's definition isn't the shadow's: DataDiffer naming what is missing, extra or different. */
-export async function compareWithShadow(
+/** Throws when production's definition isn't what the shadow got: DataDiffer naming what is missing, extra or different. */
+export async function compareWithLearnt(
   productionUrl: string,
-  shadowUrl: string,
+  { newSchema }: Pick<Learnt, 'newSchema'>,
   schemas: readonly string[],
 ): Promise<void> {
-  const [found, expected] = await Promise.all([
-    dumpSchema(productionUrl, schemas, { owners: false }),
-    dumpSchema(shadowUrl, schemas, { owners: false }),
-  ]);
-  const problems = compareDumps(found, expected);
+  const problems = compareDumps(await dumpSchema(productionUrl, schemas, { owners: false }), newSchema);
   if (problems.length > 0) {
     throw new KirikaeError(
       'DataDiffer',

@@ -6,7 +6,7 @@ import { shadowDdl } from '../ledger/tables';
 import { all, one, withClient } from '../postgres/connect';
 import { createDatabase, dropDatabase, databaseExists, grantLike, prepareLike } from '../postgres/databases';
 import type { Endpoint, Place } from '../postgres/endpoint';
-import { dropCommand, placeOf } from '../postgres/url';
+import { placeOf } from '../postgres/url';
 import type { Plan } from '../settings/read';
 
 /** Makes an empty shadow like production, marked as this run's. @returns notes about grants it could not take over */
@@ -32,7 +32,7 @@ export async function prepareShadow(
 }
 
 export function foreignShadow(url: string, objects: readonly string[]): string {
-  return `The shadow database ${placeOf(url)} holds tables that aren't Kirikae's (${objects.join(', ')}); it would be emptied. Name an empty database, or remove this one: ${dropCommand(url)}`;
+  return `The shadow database ${placeOf(url)} holds tables that aren't Kirikae's (${objects.join(', ')}); it would be emptied. Name an empty database.`;
 }
 
 /** Who made the shadow; null when it has no marker. */

@@ -1,6 +1,7 @@
 /** Connections to PostgreSQL with the session settings that copying and comparing rely on. */
 import { Client } from 'pg';
-import { KirikaeError } from '../errors';
+import { KirikaeError, failureType } from '../errors';
+import { endSession, limits, shortly, socketOf, watch } from './deadline';
 import { clientConfig } from './url';
 
 /** Sessions of a run carry this prefix in application_name, so that a fence and a successor can tell them apart. */
@@ -23,14 +24,26 @@ const sessionSettings: Record<string, string> = {
   bytea_output: 'hex',
   xmloption: 'content',
   row_security: 'off',
+};
+
+// What finds a lost network; a server that doesn't allow one of them keeps its own.
+const networkSettings: Record<string, string> = {
   tcp_keepalives_idle: '10',
   tcp_keepalives_interval: '5',
   tcp_keepalives_count: '3',
+  tcp_user_timeout: '30s',
   client_connection_check_interval: '2s',
 };
 
 /**
- * Opens one session.
+ * SQL: commits survive a crash of the server from here on, whatever database, role or server say; what they want beyond that
+ * (`remote_apply`) stays.
+ */
+export const commitForGood = `select set_config('synchronous_commit', case reset_val when 'remote_apply' then reset_val else 'on' end, false)
+  from pg_catalog.pg_settings where name = 'synchronous_commit'`;
+
+/**
+ * Opens one session. Its statements are watched (`deadline.ts`): none hangs for ever.
  * @param url connection URL; @param label what the session is for, shown in pg_stat_activity
  * @throws the driver's error; an outage is recognised by `failureType`
  */
@@ -38,7 +51,7 @@ export async function connect(url: string, label: string): Promise<Client> {
   const client = new Client({
     ...clientConfig(url),
     application_name: `${APPLICATION} ${label}`.slice(0, 63),
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: limits.reach,
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
   });
@@ -46,16 +59,19 @@ export async function connect(url: string, label: string): Promise<Client> {
   client.on('error', () => undefined);
   await client.connect();
   try {
-    const names = Object.keys(sessionSettings);
-    await client.query(
-      // A setting that this server doesn't know or allow is left alone.
-      `select set_config(s.name, wanted.value, false) from unnest($1::text[], $2::text[]) as wanted(name, value)
-       join pg_catalog.pg_settings s on lower(s.name) = lower(wanted.name)`,
-      [names, Object.values(sessionSettings)],
+    const identify = watch(client, url);
+    await set(client, sessionSettings);
+    await set(client, networkSettings).catch((error: unknown) => {
+      if (failureType(error) !== 'StepFailed') throw error;
+    });
+    await shortly(client, commitForGood);
+    const [backend] = await shortly<{ pid: number; start: string }>(
+      client,
+      `select pid, backend_start::text as start,
+         (select set_config(name, '0', false) from pg_catalog.pg_settings where name = 'transaction_timeout')
+       from pg_catalog.pg_stat_activity where pid = pg_backend_pid()`,
     );
-    await client.query(
-      `select set_config(name, '0', false) from pg_catalog.pg_settings where name = 'transaction_timeout'`,
-    );
+    if (backend) identify(backend);
     return client;
   } catch (error) {
     await disconnect(client);
@@ -63,15 +79,24 @@ export async function connect(url: string, label: string): Promise<Client> {
   }
 }
 
-/** Ends a session and swallows the error of one that is gone already. */
+// A setting that this server doesn't know is left alone.
+async function set(client: Client, settings: Record<string, string>): Promise<void> {
+  await shortly(
+    client,
+    `select set_config(s.name, wanted.value, false) from unnest($1::text[], $2::text[]) as wanted(name, value)
+     join pg_catalog.pg_settings s on lower(s.name) = lower(wanted.name)`,
+    [Object.keys(settings), Object.values(settings)],
+  );
+}
+
+/** Ends a session, one that is gone already or whose server doesn't answer too. */
 export async function disconnect(client: Client): Promise<void> {
-  await client.end().catch(() => undefined);
+  await endSession(client);
 }
 
 /** Cuts the connection at once, e.g. in the middle of a COPY; the server's side rolls back. */
 export function destroy(client: Client): void {
-  const { connection } = client as unknown as { connection: { stream: { destroy(): void } } };
-  connection.stream.destroy();
+  socketOf(client).destroy();
 }
 
 /** Runs `work` with a session of its own and ends it in every case. */
@@ -88,7 +113,10 @@ export async function withClient<T>(
   }
 }
 
-/** Runs `work` in a transaction: committed when it returns, rolled back when it throws. */
+/**
+ * Runs `work` in a transaction: committed when it returns, rolled back when it throws.
+ * @throws what `work` throws; KirikaeError Outage when COMMIT isn't answered: only the database knows whether it was committed
+ */
 export async function inTransaction<T>(client: Client, work: () => Promise<T>, begin = 'begin'): Promise<T> {
   await client.query(begin);
   try {
@@ -101,7 +129,7 @@ export async function inTransaction<T>(client: Client, work: () => Promise<T>, b
   }
 }
 
-/** The single row of a query that must return one. */
+/** The single row of a query that must return one; it may take long (for a short one: `shortly`). */
 export async function one<T>(client: Client, sql: string, values: unknown[] = []): Promise<T> {
   const { rows } = await client.query(sql, values);
   if (rows.length !== 1) {
@@ -113,6 +141,7 @@ export async function one<T>(client: Client, sql: string, values: unknown[] = []
   return rows[0] as T;
 }
 
+/** The rows of a query; it may take long (for a short one: `shortly`). */
 export async function all<T>(client: Client, sql: string, values: unknown[] = []): Promise<T[]> {
   return (await client.query(sql, values)).rows as T[];
 }

@@ -1,4 +1,4 @@
-/** Databases of one server as a whole, while nobody is in them: copied by their files, renamed. */
+/** Databases of one server as a whole, while nobody is in them: copied by their files. */
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { KirikaeError, codeOf } from '../errors';
@@ -9,7 +9,7 @@ import { identifier } from './sql';
 import { otherDatabase } from './url';
 import { majorVersion } from './versions';
 
-/** Sessions in the database `postgres`: the owner creates and renames databases, the signaller ends who is in them. */
+/** Sessions in the database `postgres`: the owner creates databases, the signaller ends who is in them. */
 export interface ServerSessions {
   owner: Client;
   signaller: Client;
@@ -53,24 +53,24 @@ export async function copyFiles(
   const { owner } = server;
   const strategy = (await majorVersion(owner)) >= 15 ? ' strategy file_copy' : '';
   const sql = `create database ${identifier(to)} template ${identifier(from)}${strategy}`;
-  return whileEmpty(server, { databases: [from], signal }, () => owner.query(sql));
+  return whileEmpty(server, { database: from, signal }, () => owner.query(sql));
 }
 
 /**
- * Lets the owner act on databases that must be without sessions, which are ended until it gets through.
+ * Lets the owner act on a database that must be without sessions, which are ended until it gets through.
  * @param act waits up to five seconds by itself for sessions to end (as PostgreSQL does), repeated for a minute
  * @returns null when it is done, else who could not be ended
  */
-export async function whileEmpty(
+async function whileEmpty(
   { owner, signaller }: ServerSessions,
-  { databases, signal }: { databases: readonly string[]; signal: AbortSignal },
+  { database, signal }: { database: string; signal: AbortSignal },
   act: () => Promise<unknown>,
 ): Promise<string[] | null> {
   const { pid } = await one<{ pid: number }>(owner, 'select pg_backend_pid() as pid');
   // Autovacuum makes way by itself.
   const inside = {
-    where: `datname = any($1) and backend_type is distinct from 'autovacuum worker'`,
-    values: [databases],
+    where: `datname = $1 and backend_type is distinct from 'autovacuum worker'`,
+    values: [database],
   };
   const deadline = Date.now() + patienceMs;
   for (;;) {

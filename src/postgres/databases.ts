@@ -1,7 +1,8 @@
 /** Databases as a whole: looked for, made like another, dropped. */
 import type { Client } from 'pg';
 import { failureType, sentence } from '../errors';
-import { all, one, withClient } from './connect';
+import { one, withClient } from './connect';
+import { shortly } from './deadline';
 import { dumpSchema } from './dump';
 import { identifier, literal } from './sql';
 import { databaseOf, otherDatabase } from './url';
@@ -9,7 +10,7 @@ import { databaseOf, otherDatabase } from './url';
 /** True when the URL's server has the database (asked through the database `postgres`). */
 export async function databaseExists(url: string, label: string): Promise<boolean> {
   return withClient(otherDatabase(url, 'postgres'), label, async (client) => {
-    const rows = await all(client, 'select 1 from pg_database where datname = $1', [databaseOf(url)]);
+    const rows = await shortly(client, 'select 1 from pg_database where datname = $1', [databaseOf(url)]);
     return rows.length > 0;
   });
 }
@@ -56,13 +57,13 @@ export async function prepareLike(
 ): Promise<void> {
   await target.query('set client_min_messages = warning');
   for (const schema of schemas) await target.query(`create schema if not exists ${identifier(schema)}`);
-  const extensions = await all<{ name: string; schema: string; version: string }>(
+  const extensions = await shortly<{ name: string; schema: string; version: string }>(
     production,
     `select extname as name, nspname as schema, extversion as version
      from pg_extension e join pg_namespace n on n.oid = e.extnamespace order by e.oid`,
   );
   for (const { name, schema, version } of extensions) {
-    const there = await all(target, 'select 1 from pg_extension where extname = $1', [name]);
+    const there = await shortly(target, 'select 1 from pg_extension where extname = $1', [name]);
     if (there.length > 0) continue;
     await target.query(`create schema if not exists ${identifier(schema)}`);
     await target.query(

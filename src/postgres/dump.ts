@@ -79,6 +79,25 @@ export function compareDumps(found: SchemaDump, expected: SchemaDump): string[] 
   return differences;
 }
 
+/** sha256 of each entry's SQL by what it is: a definition remembered in short. */
+export type Digests = Record<string, string>;
+
+export function digestsOf(dump: SchemaDump): Digests {
+  const digest = (sql: string) => createHash('sha256').update(sql).digest('hex');
+  return Object.fromEntries([...comparable(dump)].map(([name, sql]) => [name, digest(sql)]));
+}
+
+/** Sentences for every entry that was added, removed or changed. */
+export function compareDigests(now: Digests, before: Digests): string[] {
+  return [
+    ...Object.keys(now).flatMap((name) => {
+      if (!Object.hasOwn(before, name)) return [`${name} was added`];
+      return before[name] === now[name] ? [] : [`${name} was changed`];
+    }),
+    ...Object.keys(before).flatMap((name) => (Object.hasOwn(now, name) ? [] : [`${name} was removed`])),
+  ];
+}
+
 function comparable(dump: SchemaDump): Map<string, string> {
   const entries = new Map<string, string>();
   for (const entry of [...dump.pre, ...dump.post]) {

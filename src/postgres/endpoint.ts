@@ -32,6 +32,12 @@ export interface Pair<T extends Place = Endpoint> {
   backup: T;
 }
 
+/** Called in a transaction of production's as its last statement before the commit: throws when this run may no longer write. */
+export type MayWrite = (client: Client) => Promise<void>;
+
+/** Writes what the caller notes in the transaction of what it is about, e.g. a phase of the ledger. */
+export type Note = (client: Client) => Promise<void>;
+
 /** How to work. */
 export interface Work {
   /** Who works, in application_name; the same for every attempt. */

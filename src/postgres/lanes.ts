@@ -1,9 +1,12 @@
 /** Items worked off on several lanes at once, each with a session of its own that an abort cuts. */
+import { randomBytes } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 import os from 'node:os';
 import type { Client } from 'pg';
-import { connect, destroy, disconnect } from './connect';
+import { KirikaeError } from '../errors';
+import { APPLICATION, connect, destroy, disconnect } from './connect';
 import type { Work } from './endpoint';
+import { endUntilGone } from './sessions';
 
 export interface Lanes<T> extends Pick<Work, 'lanes' | 'signal'> {
   /** What must be done before an item is taken; it counts where it is among the items. */
@@ -75,8 +78,10 @@ export async function inSessions<T>(
   { url, label, prepare, ...lanes }: SessionLanes<T>,
   work: (client: Client, item: T) => Promise<void>,
 ): Promise<void> {
+  const { signal } = lanes;
+  const mark = newMark();
   await inLanes(items, lanes, (eachItem) =>
-    withCutSessions([{ url, label }], lanes.signal, async (client) => {
+    withMarkedSessions([{ url, label }], { signal, mark }, async (client) => {
       await prepare(client);
       await eachItem((item) => work(client, item));
     }),
@@ -85,12 +90,31 @@ export async function inSessions<T>(
 
 /**
  * Opens sessions for `work` and ends them in every case. Ending a session waits for its running statement: an abort and a
- * failure cut the connections instead, and the server rolls back.
+ * failure cut the connections instead, and the server rolls back. Sessions of the same label that another call opened in the
+ * same database are a predecessor's, whose host may be lost while they hold locks: they are ended first.
  * @throws the reason of an abort, else what `work` throws
  */
 export async function withCutSessions<T>(
-  sessions: readonly { url: string; label: string }[],
+  sessions: readonly LabelledUrl[],
   signal: AbortSignal,
+  work: (...clients: Client[]) => Promise<T>,
+): Promise<T> {
+  return withMarkedSessions(sessions, { signal, mark: newMark() }, work);
+}
+
+interface LabelledUrl {
+  url: string;
+  label: string;
+}
+
+// What tells the sessions of one call from those of a predecessor.
+function newMark(): string {
+  return randomBytes(3).toString('hex');
+}
+
+async function withMarkedSessions<T>(
+  sessions: readonly LabelledUrl[],
+  { signal, mark }: { signal: AbortSignal; mark: string },
   work: (...clients: Client[]) => Promise<T>,
 ): Promise<T> {
   signal.throwIfAborted();
@@ -98,7 +122,13 @@ export async function withCutSessions<T>(
   const cut = () => clients.forEach(destroy);
   signal.addEventListener('abort', cut);
   try {
-    for (const { url, label } of sessions) clients.push(await connect(url, label));
+    for (const { url, label } of sessions) {
+      // Names are cut at 63 bytes; the mark must not be.
+      const name = `${label.slice(0, 63 - APPLICATION.length - mark.length - 2)} `;
+      const client = await connect(url, name + mark);
+      clients.push(client);
+      await endPredecessors(client, `${APPLICATION} ${name}`);
+    }
     signal.throwIfAborted();
     return await work(...clients);
   } catch (error) {
@@ -108,5 +138,19 @@ export async function withCutSessions<T>(
   } finally {
     signal.removeEventListener('abort', cut);
     await Promise.all(clients.map(disconnect));
+  }
+}
+
+async function endPredecessors(client: Client, name: string): Promise<void> {
+  const others = `datname = current_database() and starts_with(application_name, $1)
+    and length(application_name) = length(current_setting('application_name'))
+    and application_name <> current_setting('application_name')`;
+  const { found, refused } = await endUntilGone(client, { where: others, values: [name] }, 10_000);
+  // Who may not be ended is somebody else, under a name of ours.
+  if (found.length > refused.length) {
+    throw new KirikaeError(
+      'Outage',
+      `Sessions of an earlier attempt don't end: ${found.slice(0, 5).join(', ')}. The step tries again.`,
+    );
   }
 }

@@ -2,8 +2,9 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
+import type { Readable } from 'node:stream';
 import { KirikaeError, failureTypeOfText } from '../errors';
-import { drain, exitOf } from '../exit';
+import { drain, exitOf, type Child } from '../exit';
 import { baseEnvironment } from '../settings/environment';
 import { withoutPassword } from './url';
 
@@ -46,18 +47,48 @@ async function runClientTool(
     env: baseEnvironment(env),
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const output: Buffer[] = [];
-  const errors: Buffer[] = [];
-  child.stdout.on('data', (chunk: Buffer) => output.push(chunk));
-  child.stderr.on('data', (chunk: Buffer) => errors.push(chunk));
+  const output = new Kept(child, child.stdout, outputLimitBytes);
+  const errors = new Kept(child, child.stderr, errorsLimitBytes);
   const { code, signal } = await exitOf(child);
   await drain(child);
-  if (code === 0) return Buffer.concat(output).toString('utf8');
-  const text = Buffer.concat(errors).toString('utf8').trim();
+  if (output.isOver || errors.isOver) {
+    throw new KirikaeError(
+      'StepFailed',
+      `${name} wrote more than ${output.isOver ? `${outputLimitBytes / megabyte} MB, which is no definition that could be compared` : `${errorsLimitBytes / megabyte} MB of complaints, the first ones: ${errors.text().slice(0, 500)}`}. It was ended.`,
+    );
+  }
+  if (code === 0) return output.text();
+  const text = errors.text().trim();
   const how = code === null ? `it was ended by ${signal ?? 'a signal'}` : `it exited with code ${code}`;
   const message = text.split('\n').slice(-3).join(' ') || how;
   // Of a lost connection the first lines tell; the last ones quote the query that met it.
   throw new KirikaeError(failureTypeOfText(text), `${name} failed: ${message}`);
+}
+
+const megabyte = 1024 * 1024;
+const outputLimitBytes = 256 * megabyte;
+const errorsLimitBytes = megabyte;
+
+/** What a child writes to one pipe, up to a limit; a child that writes more is ended. */
+class Kept {
+  isOver = false;
+  private readonly chunks: Buffer[] = [];
+  private bytes = 0;
+
+  constructor(child: Child, pipe: Readable, limitBytes: number) {
+    pipe.on('data', (chunk: Buffer) => {
+      this.bytes += chunk.length;
+      if (this.bytes <= limitBytes) this.chunks.push(chunk);
+      else {
+        this.isOver = true;
+        child.kill('SIGKILL');
+      }
+    });
+  }
+
+  text(): string {
+    return Buffer.concat(this.chunks).toString('utf8');
+  }
 }
 
 const usualFolders = [

@@ -2,7 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { codeOf } from '../errors';
-import { all } from './connect';
+import { shortly } from './deadline';
 
 /** Which sessions: an SQL condition over pg_stat_activity with its values. The session that asks is never among them. */
 export interface Which {
@@ -20,7 +20,7 @@ export interface Ended {
 
 /** Tells sessions to end, without waiting for them. @throws the driver's error, but for sessions that this user may not end */
 export async function endSessions(client: Client, { where, values }: Which): Promise<Ended> {
-  const sessions = await all<{ pid: number; who: string }>(
+  const sessions = await shortly<{ pid: number; who: string }>(
     client,
     `select pid, format('pid %s of %s (%s)', pid, usename, coalesce(nullif(application_name, ''), 'unnamed')) as who
      from pg_stat_activity where pid <> pg_backend_pid() and (${where})`,
@@ -28,7 +28,7 @@ export async function endSessions(client: Client, { where, values }: Which): Pro
   );
   const refused: Ended['refused'] = [];
   for (const { pid, who } of sessions) {
-    await client.query('select pg_terminate_backend($1)', [pid]).catch((error: unknown) => {
+    await shortly(client, 'select pg_terminate_backend($1)', [pid]).catch((error: unknown) => {
       if (codeOf(error) !== '42501') throw error;
       refused.push({ who, error });
     });

@@ -164,17 +164,6 @@ export function passwordsOf(url: string): string[] {
   return [...raw, password, encode(password), encodeURIComponent(password)].filter(Boolean);
 }
 
-/** The command that removes a database, without its password. */
-export function dropCommand(url: string): string {
-  const address = read(url);
-  const { host, port } = serverOf(address);
-  const user = address.user ? ` --username ${shellWord(address.user)}` : '';
-  const database = databaseOf(url);
-  // A name with a - at its start would be taken for an option.
-  const end = database.startsWith('-') ? ' --' : '';
-  return `dropdb --force --host ${shellWord(host)} --port ${shellWord(port)}${user}${end} ${shellWord(database)}`;
-}
-
 /** Why a text is no usable connection URL, or null when it is one. */
 export function urlProblem(text: string): string | null {
   if (!/^[a-z][a-z0-9+.-]*:/i.test(text)) return 'is not a URL';

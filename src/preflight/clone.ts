@@ -5,7 +5,7 @@ import { sentence } from '../errors';
 import { describeScratch } from '../ledger/scratch';
 import { one, withClient } from '../postgres/connect';
 import type { Endpoint } from '../postgres/endpoint';
-import { databaseOf, dropCommand, otherDatabase, placeOf } from '../postgres/url';
+import { databaseOf, otherDatabase, placeOf } from '../postgres/url';
 import type { Opened } from './connections';
 
 const instead = 'or set databases.backup.method to copy';
@@ -18,7 +18,7 @@ export async function findCloneObstacles(
   const findings: string[] = [];
   if (backup && (await describeScratch(backup.client)).kind === 'empty') {
     findings.push(
-      `The backup database ${placeOf(backupUrl)} is there already, and a clone is always made anew. Remove it: ${dropCommand(backupUrl)}; ${instead}.`,
+      `The backup database ${placeOf(backupUrl)} is there already, and a clone is always made anew. Name one that isn't there (kirikae remove-backup removes a backup of this plan), ${instead}.`,
     );
   }
   try {

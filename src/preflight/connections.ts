@@ -12,7 +12,6 @@ import { pgDumpVersion } from '../postgres/pg-dump';
 import {
   clientConfig,
   databaseOf,
-  dropCommand,
   otherDatabase,
   placeOf,
   throughTheFence,
@@ -146,7 +145,7 @@ async function findPooler(client: Client, url: string): Promise<string | null> {
 export async function compareDatabases(
   opened: Opened,
   places: Record<DatabaseRole, Place>,
-  self: { workflowId: string; chain: string },
+  self: { workflowId: string; firstRunId: string },
 ): Promise<string[]> {
   const findings: string[] = [];
   const [backupUrl, shadowUrl] = [places.backup.url, places.shadow.url];
@@ -177,7 +176,7 @@ export async function compareDatabases(
     const found = await describeScratch(opened.backup.client);
     if (found.kind === 'foreign') {
       findings.push(
-        `The backup database ${placeOf(backupUrl)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database; if this one isn't needed, remove it: ${dropCommand(backupUrl)}`,
+        `The backup database ${placeOf(backupUrl)} holds tables that aren't Kirikae's (${found.objects.join(', ')}). Name an empty database.`,
       );
     } else if (found.kind === 'ours') {
       const backup = await readBackup(opened.backup.client).catch((error: unknown) => {
@@ -187,9 +186,9 @@ export async function compareDatabases(
       });
       if (!backup)
         findings.push(
-          `The backup database ${placeOf(backupUrl)} carries a marker but no backup of Kirikae's. Remove it: ${dropCommand(backupUrl)}`,
+          `The backup database ${placeOf(backupUrl)} carries a marker but no backup of Kirikae's. Name an empty database.`,
         );
-      else if (backup.chain !== self.chain) findings.push(foreignBackup(backup, backupUrl));
+      else if (backup.firstRunId !== self.firstRunId) findings.push(foreignBackup(backup, backupUrl));
     }
   }
   if (opened.shadow) {

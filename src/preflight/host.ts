@@ -1,12 +1,17 @@
-/** Preflight of the host: the page, and the programs that commands start with. */
+/** Preflight of the host: the page, the programs that commands start with, and the commands that check the old version. */
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { sentence } from '../errors';
 import { probeMaintenance } from '../host/probe';
 import type { Plan } from '../settings/read';
+import { tryRollbackChecks } from './old-version';
 
-/** Sentences for what the host lacks. */
-export async function checkHost(plan: Plan, signal?: AbortSignal): Promise<string[]> {
+/** Sentences for what the host lacks. @param attempt `key` is the same for every attempt, so that a command is never run twice at a time */
+export async function checkHost(
+  plan: Plan,
+  attempt: { key: string; signal?: AbortSignal },
+): Promise<string[]> {
+  const { signal } = attempt;
   const findings = commandsOf(plan).flatMap(({ what, program, cwd }) => {
     const folder = path.resolve(plan.folder, cwd ?? '.');
     if (!existsSync(folder))
@@ -17,6 +22,8 @@ export async function checkHost(plan: Plan, signal?: AbortSignal): Promise<strin
           `${what}: the program ${program} is not on the worker's PATH. Install it there or correct the command.`,
         ];
   });
+  // A program that is missing is named already.
+  if (findings.length === 0) findings.push(...(await tryRollbackChecks(plan, ['command'], attempt)));
   const { maintenance } = plan;
   if (maintenance.kind === 'nginx') {
     const file = path.resolve(plan.folder, maintenance.flagFile);

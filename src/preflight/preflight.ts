@@ -8,6 +8,7 @@ import { countRows, sumRows } from '../mapping/row-counts';
 import { checkAssertions, scanMapping } from '../mapping/scan';
 import { compilePlan } from '../migrate/plan';
 import { runSchemaStep } from '../new-schema/deploy';
+import { learn, writeLearnt } from '../new-schema/learnt';
 import { cleanShadow, prepareShadow } from '../new-schema/shadow';
 import { inTransaction, withClient } from '../postgres/connect';
 import { dumpHash, dumpSchema } from '../postgres/dump';
@@ -20,6 +21,7 @@ import { cloneNote, findCloneObstacles } from './clone';
 import { closeDatabases, compareDatabases, openDatabases, type Opened } from './connections';
 import { checkHost } from './host';
 import { findUnmovable } from './keep';
+import { tryRollbackChecks } from './old-version';
 import { findOversizedRows } from './oversized';
 import { findLockShortage, findMissingPrivileges } from './privileges';
 import type { PreflightResult } from './result';
@@ -63,7 +65,7 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
     if (claim && isSameWorkflow(claim, run)) {
       throw new KirikaeError(
         'Overtaken',
-        "Production is claimed by this workflow already, as after a Temporal reset: the ledger is further on than this run's history. No backup was taken and nothing dropped.",
+        `Production is claimed by this workflow already (phase ${claim.phase}), as after a Temporal reset. This run took no backup and dropped nothing.`,
       );
     }
     if (claim) {
@@ -71,6 +73,8 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
       return result;
     }
     const { schemas } = plan.databases.production;
+    // Added at the end: what a check says must not keep the mapping from being looked at.
+    const ofOldVersion = await tryRollbackChecks(plan, ['http', 'sql'], { key: run.runId });
     result.findings.push(
       ...(await compareDatabases(opened, places, run)),
       ...(await findUncarriable(production, schemas)),
@@ -102,7 +106,10 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
     result.rows = counted.rows;
     result.rowsAreEstimate = counted.isEstimate;
     result.tables = tables.length;
-    if (blocking) return result;
+    if (blocking) {
+      result.findings.push(...ofOldVersion);
+      return result;
+    }
     result.catalogue = dumpHash(await dumpSchema(places.production.url, schemas, { owners: true }));
     // Under the lock that claims take: nobody can claim between this look and the shadow's marker.
     await inTransaction(production, async () => {
@@ -111,10 +118,15 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
       if (late) result.findings.push(claimedByAnother(late));
       else
         result.notes.push(
-          ...(await prepareShadow({ production: opened.production, shadow: places.shadow }, plan, run.chain)),
+          ...(await prepareShadow(
+            { production: opened.production, shadow: places.shadow },
+            plan,
+            run.firstRunId,
+          )),
         );
     });
     result.shadowReady = result.findings.length === 0;
+    result.findings.push(...ofOldVersion);
     return result;
   } catch (error) {
     if (error instanceof KirikaeError && error.type === 'Overtaken') throw error;
@@ -165,8 +177,8 @@ export async function checkMapping(
     dropped: [],
     tables: [],
   };
-  const now = dumpHash(await dumpSchema(old.url, schemas, { owners: true }));
-  if (now !== catalogue) {
+  const definition = await dumpSchema(old.url, schemas, { owners: true });
+  if (dumpHash(definition) !== catalogue) {
     result.findings.push(
       `Production's schema changed while the schema step ran on the shadow database. If nobody else changed it, the step ignores the URL it is given and has hit production: look at production now, and name every variable its tool reads in schema.urlEnv.`,
     );
@@ -190,6 +202,10 @@ export async function checkMapping(
         );
         result.dropped = scan.dropped;
         result.tables = scan.tables;
+        await writeLearnt(
+          shadow,
+          await learn({ production, shadow: { client: shadow, url: fresh.url } }, plan, definition),
+        );
       }),
     );
   } catch (error) {
@@ -202,8 +218,14 @@ export async function checkMapping(
 /** All of preflight in this process, for `kirikae check`; the shadow is removed afterwards. */
 export async function preflight(plan: Plan): Promise<PreflightResult> {
   const owner = `check ${randomUUID()}`;
-  const run = { namespace: '', workflowId: 'kirikae check', chain: owner, runId: owner, plan: plan.name };
-  const findings = await checkHost(plan);
+  const run = {
+    namespace: '',
+    workflowId: 'kirikae check',
+    firstRunId: owner,
+    runId: owner,
+    plan: plan.name,
+  };
+  const findings = await checkHost(plan, { key: owner });
   const databases = await checkDatabases(plan, run);
   findings.push(...databases.findings);
   const result: PreflightResult = {

@@ -1,14 +1,9 @@
 /** The report of a run as one self-contained HTML page: no scripts, no other files, light, dark and on paper. */
-import type { Report, Status, StepStatus } from '../contract';
-import {
-  describeBytes,
-  describeCount,
-  describeDuration,
-  describeRows,
-  describeTime,
-  elapsedMs,
-} from './quantities';
+import { type Report, type Status, describeGoingBack, isGoingBack, wayBackStepOf } from '../contract';
+import { code, escape, grid, number, section, time } from './markup';
+import { describeBytes, describeCount, describeDuration, elapsedMs } from './quantities';
 import { reportStyle } from './style';
+import { renderTimeline, renderWayBack } from './timeline';
 
 /**
  * Renders the page. Every text of the run is escaped.
@@ -35,6 +30,7 @@ export function renderReport(report: Report, nowMs = Date.now()): string {
 <main>
 ${renderFigures(report, nowMs)}
 ${renderTimeline(status, nowMs)}
+${renderWayBack(status, nowMs)}
 ${renderTroubles(status)}
 ${renderTables(report)}
 ${renderDropped(status)}
@@ -102,7 +98,13 @@ function headlineOf(status: Status): Headline {
         return {
           title: 'Parked',
           tone: 'bad',
-          sentence: `The run waits for an operator. ${status.nextAction}`,
+          sentence: `The run waits for an operator${isGoingBack(status) ? `, ${whereBack(status)}` : ''}. ${status.nextAction}`,
+        };
+      if (isGoingBack(status))
+        return {
+          title: 'Going back',
+          tone: 'bad',
+          sentence: `This report was written before the end, ${whereBack(status)}.`,
         };
       if (status.live)
         return {
@@ -120,6 +122,10 @@ function headlineOf(status: Status): Headline {
   }
 }
 
+function whereBack(status: Status): string {
+  return describeGoingBack(wayBackStepOf(status)).replace(/\.$/, '');
+}
+
 function renderFigures({ status, finishedAt, requestedBy }: Report, nowMs: number): string {
   const totalMs = elapsedMs({ startedAt: status.startedAt, finishedAt }, nowMs) ?? 0;
   const figures: [string, string][] = [
@@ -132,59 +138,16 @@ function renderFigures({ status, finishedAt, requestedBy }: Report, nowMs: numbe
       ['Backup size', describeBytes(status.backup.bytes)],
     );
   }
+  if (status.phase) figures.push(['Phase', status.phase]);
+  if (status.window > 1) figures.push(['Window', String(status.window)]);
   figures.push(['Requested by', requestedBy]);
   const cards = figures.map(([name, value]) => `<div><dt>${name}</dt><dd>${escape(value)}</dd></div>`);
   return `<dl class="figures">${cards.join('')}</dl>`;
 }
 
-const afterWindow = new Set(['monitor', 'retireBackup', 'report']);
-
-// A day of monitoring would squeeze the window to nothing, so the scale ends with the window.
-function renderTimeline(status: Status, nowMs: number): string {
-  const started = status.steps.filter((step) => step.startedAt !== null);
-  if (started.length === 0) return '';
-  const inWindow = started.filter((step) => !afterWindow.has(step.name));
-  const scaled = inWindow.length > 0 ? inWindow : started;
-  const fromMs = Math.min(...scaled.map((step) => Date.parse(step.startedAt ?? '')));
-  const toMs = Math.max(fromMs + 1, ...scaled.map((step) => endMs(step, nowMs)));
-  const share = (ms: number) => Math.min(100, Math.max(0, (100 * (ms - fromMs)) / (toMs - fromMs)));
-  const rows = status.steps.map((step) => renderBar(step, share, nowMs));
-  const ticks = [0, 0.25, 0.5, 0.75, 1].map(
-    (part) => `<span style="left:${part * 100}%">${clock(fromMs + part * (toMs - fromMs))}</span>`,
-  );
-  return section(
-    'Timeline',
-    `<div class="gantt"><div class="row axis"><span></span><div class="track">${ticks.join('')}</div><span></span></div>
-${rows.join('\n')}</div>
-<p class="hint">Times in UTC; the scale begins ${escape(describeTime(new Date(fromMs).toISOString()))}. Steps after the window are drawn at its end.</p>`,
-  );
-}
-
-function renderBar(step: StepStatus, share: (ms: number) => number, nowMs: number): string {
-  const tookMs = elapsedMs(step, nowMs);
-  let bar = '';
-  if (step.startedAt !== null) {
-    const left = Math.min(99.4, share(Date.parse(step.startedAt)));
-    const width = Math.max(0.6, share(endMs(step, nowMs)) - left);
-    bar = `<i class="${step.state}" style="left:${left.toFixed(2)}%;width:${width.toFixed(2)}%"></i>`;
-  }
-  const rows = step.rows ? ` · ${describeRows(step.rows)}` : '';
-  const attempts = step.attempt > 1 ? ` · attempt ${step.attempt}` : '';
-  const time = tookMs === null ? '' : describeDuration(tookMs);
-  const mark = step.state === 'done' ? '' : ` <em class="${step.state}">${step.state}</em>`;
-  return `<div class="row"><span>${escape(step.name)}${mark}</span><div class="track">${bar}</div><span>${time}${rows}${attempts}</span></div>`;
-}
-
-function endMs(step: StepStatus, nowMs: number): number {
-  return step.finishedAt ? Date.parse(step.finishedAt) : nowMs;
-}
-
-function clock(ms: number): string {
-  return new Date(ms).toISOString().slice(11, 19);
-}
-
-function renderTroubles({ steps }: Status): string {
-  const failed = steps.filter((step) => step.error !== null);
+function renderTroubles({ steps, wayBack }: Status): string {
+  const all = [...steps, ...wayBack.map((step) => ({ ...step, name: `going back, ${step.name}` }))];
+  const failed = all.filter((step) => step.error !== null);
   if (failed.length === 0) return '';
   const items = failed.map((step) => `<li><b>${escape(step.name)}</b>: ${escape(step.error ?? '')}</li>`);
   return section('What went wrong', `<ul class="troubles">${items.join('')}</ul>`);
@@ -250,46 +213,4 @@ function renderIdentity(report: Report): string {
     'This run',
     `<dl class="facts">${facts.map(([name, value]) => `<dt>${name}</dt><dd>${value}</dd>`).join('')}</dl>`,
   );
-}
-
-/** A table with a heading; a title that begins with `#` heads a column of numbers. Nothing at all without rows. */
-function grid(title: string, heads: string[], rows: string[][]): string {
-  if (rows.length === 0) return '';
-  const kind = heads.map((head) => (head.startsWith('#') ? ' class="number"' : ''));
-  const head = heads.map((text, index) => `<th${kind[index]}>${escape(text.replace('#', ''))}</th>`).join('');
-  const body = rows.map(
-    (row) => `<tr>${row.map((cell, index) => `<td${kind[index]}>${cell}</td>`).join('')}</tr>`,
-  );
-  return section(
-    title,
-    `<div class="scroll"><table><thead><tr>${head}</tr></thead><tbody>\n${body.join('\n')}\n</tbody></table></div>`,
-  );
-}
-
-function section(title: string, content: string): string {
-  return `<section><h2>${escape(title)}</h2>\n${content}\n</section>`;
-}
-
-function code(text: string): string {
-  return `<code>${escape(text)}</code>`;
-}
-
-function time(iso: string): string {
-  return `<time datetime="${escape(iso)}">${escape(describeTime(iso))}</time>`;
-}
-
-function number(count: number | null): string {
-  return count === null ? '–' : describeCount(count);
-}
-
-const entities: Record<string, string> = {
-  '&': '&amp;',
-  '<': '&lt;',
-  '>': '&gt;',
-  '"': '&quot;',
-  "'": '&#39;',
-};
-
-function escape(text: string): string {
-  return text.replace(/[&<>"']/g, (character) => entities[character] ?? character);
 }

@@ -1,28 +1,26 @@
 /** The fence: production is read-only for everyone but this run, and other sessions end. */
 import type { Client } from 'pg';
 import { KirikaeError, failureType } from '../errors';
-import { noteFence, type Claim } from '../ledger/claim';
+import { noteInClaim, type Claim } from '../ledger/claim';
 import { APPLICATION, all, one } from '../postgres/connect';
 import { endUntilGone } from '../postgres/sessions';
 import { identifier, literal } from '../postgres/sql';
 
 /**
- * Raises the fence and ends the sessions of others; harmless when it stands already.
- * The ledger notes the former setting before it is changed.
- * @throws KirikaeError when a session can't be ended
+ * Makes production read-only by default; the ledger notes the former setting in the same transaction. In the caller's
+ * transaction; harmless when the fence stands already. The caller ends other sessions after it.
  */
-export async function raiseFence(client: Client, claim: Claim): Promise<void> {
-  const before = claim.fenceOn ? claim.fenceBefore : await databaseSetting(client);
-  await noteFence(client, { on: true, before });
+export async function setFence(client: Client, claim: Claim): Promise<void> {
+  if (!claim.fenceOn)
+    await noteInClaim(client, { fenceOn: true, fenceBefore: await databaseSetting(client) });
   await client.query(`alter database ${await databaseName(client)} set default_transaction_read_only = on`);
-  await endOtherSessions(client);
 }
 
 /**
- * Puts the setting back to what it was before the fence; does nothing when this run's ledger knows no fence.
- * Sessions opened under the fence stay read-only for life: they end, so that a pool opens new ones that may write.
+ * Puts the setting back to what it was before the fence; does nothing when the ledger knows no fence. In the caller's
+ * transaction. The caller ends other sessions after it: those opened under the fence stay read-only for life.
  */
-export async function liftFence(client: Client, claim: Claim): Promise<void> {
+export async function unsetFence(client: Client, claim: Claim): Promise<void> {
   if (!claim.fenceOn) return;
   const database = await databaseName(client);
   await client.query(
@@ -30,11 +28,14 @@ export async function liftFence(client: Client, claim: Claim): Promise<void> {
       ? `alter database ${database} reset default_transaction_read_only`
       : `alter database ${database} set default_transaction_read_only = ${literal(claim.fenceBefore)}`,
   );
-  // One that can't be ended (a superuser's) is no reason to keep production shut for everybody else.
+  await noteInClaim(client, { fenceOn: false, fenceBefore: null });
+}
+
+/** Ends the sessions that were opened under the fence. One that can't be ended (a superuser's) is no reason to keep production shut. */
+export async function endFencedSessions(client: Client): Promise<void> {
   await endOtherSessions(client).catch((error: unknown) => {
     if (failureType(error) !== 'StepFailed') throw error;
   });
-  await noteFence(client, { on: false, before: null });
 }
 
 /**
@@ -58,7 +59,7 @@ export async function endOtherSessions(client: Client): Promise<void> {
 }
 
 /** The default_transaction_read_only set for this database itself (all roles); null when none is. */
-async function databaseSetting(client: Client): Promise<string | null> {
+export async function databaseSetting(client: Client): Promise<string | null> {
   const rows = await all<{ value: string }>(
     client,
     `select split_part(setting, '=', 2) as value

@@ -1,50 +1,48 @@
 /** The destructive step: everything compared under lock with the sealed manifest, then dropped or set aside, in one transaction. */
-import { rowsUnlikeManifest } from '../backup/held-against';
-import { sealedTables, type Manifest } from '../backup/manifest';
-import { hashTables } from '../engine/compare';
-import {
-  describeDifferences,
-  hashJob,
-  maxProblems,
-  narrowStored,
-  storedSide,
-  type StoredSide,
-} from '../engine/differences';
+import { rowsUnlikeManifest, sequencesUnlikeManifest } from '../backup/held-against';
+import { hashOfManifest, type Manifest } from '../backup/manifest';
+import { proveBackup } from '../backup/prove';
+import { maxProblems, storedSide, type StoredSide } from '../engine/differences';
 import { readSequenceStates, readStoredTables } from '../engine/tables';
 import { KirikaeError } from '../errors';
-import { ownClaim, setMark, type RunIdentity } from '../ledger/claim';
+import { namingBlockers } from '../postgres/blockers';
 import { inTransaction } from '../postgres/connect';
 import { dumpHash, dumpSchema } from '../postgres/dump';
-import type { Endpoint, Pair, Work } from '../postgres/endpoint';
+import type { Endpoint, MayWrite, Note, Pair, Work } from '../postgres/endpoint';
 import { emptySchemas } from '../postgres/managed-schemas';
 import { qualified } from '../postgres/sql';
 import { endOtherSessions } from './fence';
 import { setAside } from './set-aside';
+import type { Client } from 'pg';
 
 export interface Reset {
   schemas: readonly string[];
   /** What becomes of the old objects until the run ends: dropped at once, or moved into schemas of their own. */
   mode: 'drop' | 'keep';
   manifest: Manifest;
-  run: RunIdentity;
+  /** True when the ledger says that it was done. */
+  isDone: (production: Client) => Promise<boolean>;
+  /** Writes into the ledger that it is done, in the transaction that does it. */
+  note: Note;
+  mayWrite: MayWrite;
 }
 
 /**
- * Drops the managed schemas' content, or sets it aside, once. A retry that finds the mark `reset` does nothing.
- * @throws KirikaeError DataDiffer when backup or production isn't what the manifest says (nothing was dropped then)
+ * Drops the managed schemas' content, or sets it aside, once. A retry that finds it done does nothing.
+ * @throws KirikaeError DataDiffer when backup or production isn't what the manifest says (nothing was dropped then), and what
+ * the hooks throw
  */
 export async function resetProduction(pair: Pair, reset: Reset, work: Work): Promise<void> {
-  const { schemas, run } = reset;
+  const { schemas, manifest, isDone, note, mayWrite } = reset;
   const production = pair.production.client;
-  if ((await ownClaim(production, run)).resetAt) return;
-  await proveBackup(pair, reset, work);
+  if (await isDone(production)) return;
+  // Hours may lie between sealing and approval: nothing is dropped on the strength of a backup that was touched since.
+  await proveBackup(pair.backup, { manifestHash: hashOfManifest(manifest), twin: pair.production }, work);
   await endOtherSessions(production);
-  await inTransaction(production, async () => {
+  const drop = async () => {
     // Readers may come and go under the fence: better to try again than to wait behind one for ever.
     await production.query(`set local lock_timeout = '20s'`);
-    const claim = await ownClaim(production, run);
-    if (claim.resetAt) return;
-    await production.query('lock table kirikae.claim in share row exclusive mode');
+    if (await isDone(production)) return;
     const tables = await readStoredTables(production, schemas);
     for (const table of tables) await production.query(`lock table only ${qualified(table)} in share mode`);
     const locked = { ...pair.production, tables };
@@ -55,29 +53,12 @@ export async function resetProduction(pair: Pair, reset: Reset, work: Work): Pro
         `Production is not what the sealed backup holds, so a write went round the fence: ${problems.slice(0, maxProblems).join('; ')}. Nothing was dropped. Find out who writes (superusers and SET go round a read-only default), stop it, and start again.`,
       );
     }
-    await setMark(production, 'reset_at');
+    await note(production);
     if (reset.mode === 'keep') await setAside(production, schemas);
     else await emptySchemas(production, schemas);
-  });
-}
-
-// Hours may lie between sealing and approval: nothing is dropped on the strength of a backup that was touched since.
-async function proveBackup(pair: Pair, { schemas, manifest }: Reset, work: Work): Promise<void> {
-  const production = await storedSide(pair.production, schemas);
-  const backup = await storedSide(pair.backup, schemas);
-  const reading = { ...work, method: manifest.hashMethod };
-  // The manifest has no rows to compare with; production, which the backup was proved against, has.
-  const problems = await describeDifferences(
-    [sealedTables(manifest), await hashTables(backup.tables.map(hashJob), { ...reading, url: backup.url })],
-    ['its manifest', backup.title],
-    narrowStored(production, backup, reading),
-  );
-  if (problems.length > 0) {
-    throw new KirikaeError(
-      'DataDiffer',
-      `The backup is not what was sealed: ${problems.slice(0, maxProblems).join('; ')}. Nothing was dropped. Find out who writes to the database ${backup.client.database ?? ''}, stop it, and start again.`,
-    );
-  }
+    await mayWrite(production);
+  };
+  await namingBlockers(production, schemas, () => inTransaction(production, drop));
 }
 
 async function changesSince(
@@ -88,14 +69,7 @@ async function changesSince(
   const backup = await storedSide(copy, schemas);
   const problems = await rowsUnlikeManifest(production, backup, { manifest, work });
   const sequences = await readSequenceStates(production.client, schemas);
-  const state = (list: Manifest['sequences']) =>
-    new Map(list.map((s) => [qualified(s), `${s.lastValue} ${s.isCalled}`]));
-  const [before, after] = [state(manifest.sequences), state(sequences)];
-  for (const [name, value] of before) {
-    if (after.get(name) !== value)
-      problems.push(`sequence ${name} was at ${value} and is at ${after.get(name) ?? 'nothing'}`);
-  }
-  for (const name of after.keys()) if (!before.has(name)) problems.push(`sequence ${name} is new`);
+  problems.push(...sequencesUnlikeManifest(sequences, manifest));
   const dump = await dumpSchema(production.url, schemas, { owners: true });
   if (dumpHash(dump) !== manifest.ddlHash) problems.push('the definition of the schemas has changed');
   return problems;

@@ -1,8 +1,10 @@
 /** `reset.mode: keep`: the old objects wait in schemas of their own, and are moved back in one transaction. */
 import type { Client } from 'pg';
+import { noteWitnesses } from '../backup/witness';
 import { KirikaeError } from '../errors';
 import { keptDdl } from '../ledger/tables';
-import { all } from '../postgres/connect';
+import { all, inTransaction, one } from '../postgres/connect';
+import type { MayWrite, Note } from '../postgres/endpoint';
 import { emptySchemas, schemaCatalogues } from '../postgres/managed-schemas';
 import { identifier } from '../postgres/sql';
 
@@ -28,8 +30,8 @@ export async function keptSchemas(client: Client): Promise<KeptSchema[]> {
 }
 
 /**
- * Moves everything in the schemas that isn't an extension's into schemas that only their owner may use, noted in the ledger.
- * Schemas, their grants and default privileges stay, as after dropping. Runs in the caller's transaction.
+ * Moves everything in the schemas that isn't an extension's into schemas that only their owner may use, noted in the ledger with
+ * witnesses of what it is then: to be called when rows have been compared under lock. Schemas, their grants and default privileges stay, as after dropping. Runs in the caller's transaction.
  * @throws KirikaeError naming what can't be moved
  */
 export async function setAside(client: Client, schemas: readonly string[]): Promise<void> {
@@ -44,16 +46,110 @@ export async function setAside(client: Client, schemas: readonly string[]): Prom
       schema,
     ]);
   }
+  // When all are moved: moving the objects of one schema rewrites entries of another that leans on it.
+  for (const { schema } of await keptSchemas(client)) {
+    const definition = await definitionWitness(client, schema);
+    await client.query('update kirikae.kept set definition = $2 where schema = $1', [schema, definition]);
+  }
+  await noteWitnesses(
+    client,
+    'kirikae.kept_table',
+    schemas.map((_, index) => keptName(index + 1)),
+  );
+}
+
+// Catalogues whose entries belong to a relation, type or schema; a column for each that says to which.
+const entries = [
+  ...[
+    'pg_attribute.attrelid',
+    'pg_attrdef.adrelid',
+    'pg_trigger.tgrelid',
+    'pg_rewrite.ev_class',
+    'pg_policy.polrelid',
+  ],
+  ...['pg_index.indrelid', 'pg_inherits.inhrelid', 'pg_partitioned_table.partrelid', 'pg_sequence.seqrelid'],
+  ...[
+    'pg_statistic_ext.stxrelid',
+    'pg_publication_rel.prrelid',
+    'pg_foreign_table.ftrelid',
+    'pg_constraint.conrelid',
+  ],
+  ...['pg_class.oid', 'pg_enum.enumtypid', 'pg_range.rngtypid', 'pg_type.oid', 'pg_constraint.contypid'],
+  ...['pg_proc.oid', 'pg_aggregate.aggfnoid', 'pg_operator.oid', 'pg_opclass.oid', 'pg_opfamily.oid'],
+  ...[
+    'pg_collation.oid',
+    'pg_conversion.oid',
+    'pg_ts_config.oid',
+    'pg_ts_config_map.mapcfg',
+    'pg_ts_dict.oid',
+  ],
+  ...['pg_description.objoid', 'pg_seclabel.objoid', 'pg_namespace.oid'],
+].map((entry) => entry.split('.') as [string, string]);
+
+/**
+ * A text that stays the same as long as nobody changes an entry of the catalogues about a schema's objects: of each entry which
+ * transaction wrote it. (A dump would not do: another session doesn't see what isn't committed yet.)
+ */
+export async function definitionWitness(client: Client, schema: string): Promise<string> {
+  const union = entries.map(
+    ([catalogue, owner]) =>
+      `select '${catalogue}' as catalogue, c.${owner}::oid as owner, c.xmin::text as xmin
+       from pg_catalog.${catalogue} c where c.${owner}::oid in (select oid from objects)`,
+  );
+  const { witness } = await one<{ witness: string }>(
+    client,
+    `with namespace as (select oid from pg_namespace where nspname = $1),
+     objects as (
+       select oid from namespace
+       union all select oid from pg_class where relnamespace in (select oid from namespace)
+       union all select oid from pg_type where typnamespace in (select oid from namespace)
+       union all select oid from pg_proc where pronamespace in (select oid from namespace)
+       union all select oid from pg_operator where oprnamespace in (select oid from namespace)
+       union all select oid from pg_opclass where opcnamespace in (select oid from namespace)
+       union all select oid from pg_opfamily where opfnamespace in (select oid from namespace)
+       union all select oid from pg_collation where collnamespace in (select oid from namespace)
+       union all select oid from pg_conversion where connamespace in (select oid from namespace)
+       union all select oid from pg_ts_config where cfgnamespace in (select oid from namespace)
+       union all select oid from pg_ts_dict where dictnamespace in (select oid from namespace))
+     select md5(coalesce(string_agg(concat_ws(' ', catalogue, owner, xmin), ',' order by catalogue, owner, xmin), '')) as witness
+     from (${union.join(' union all ')}) entries`,
+    [schema],
+  );
+  return witness;
+}
+
+/**
+ * Brings the old objects home in one short transaction, whatever their size.
+ * @param hooks.note writes what the ledger is to know of it, in that transaction
+ * @throws an outage when somebody doesn't let go of the new objects within 20 s, and what the hooks throw
+ */
+export async function moveHome(
+  client: Client,
+  schemas: readonly string[],
+  { note, mayWrite }: { note: Note; mayWrite: MayWrite },
+): Promise<void> {
+  await inTransaction(client, async () => {
+    await client.query(`set local lock_timeout = '20s'`);
+    await moveBack(client, schemas);
+    await note(client);
+    await mayWrite(client);
+  });
 }
 
 /** Drops what stands in the managed schemas now and moves the old objects back. Runs in the caller's transaction. */
 export async function moveBack(client: Client, schemas: readonly string[]): Promise<void> {
+  const kept = await keptSchemas(client);
+  if (kept.length === 0)
+    throw new KirikaeError(
+      'StepFailed',
+      'Nothing was kept that could be moved back, so nothing was dropped.',
+    );
   await emptySchemas(client, schemas);
-  for (const { home, schema } of await keptSchemas(client)) {
+  for (const { home, schema } of kept) {
     await moveObjects(client, schema, home);
     await client.query(`drop schema ${identifier(schema)}`);
   }
-  await client.query('delete from kirikae.kept');
+  await client.query('delete from kirikae.kept; delete from kirikae.kept_table');
 }
 
 /** Drops the old objects for good. Runs in the caller's transaction. @returns the schemas that went */
@@ -63,7 +159,7 @@ export async function dropKept(client: Client): Promise<string[]> {
   const names = kept.map(({ schema }) => schema);
   await emptySchemas(client, names);
   for (const name of names) await client.query(`drop schema ${identifier(name)}`);
-  await client.query('delete from kirikae.kept');
+  await client.query('delete from kirikae.kept; delete from kirikae.kept_table');
   return names;
 }
 

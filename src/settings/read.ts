@@ -94,11 +94,11 @@ export function missingVariables(plan: Plan, env: NodeJS.ProcessEnv = process.en
     );
 }
 
-/** The checks a rollback runs: `rollbackSmoke`, by default the automatic checks of `smoke`. */
+/** The checks a way back runs: the automatic ones of `rollbackSmoke`, by default the `http` checks of `smoke`. */
 export function rollbackChecks(plan: PlanSettings): AutomaticCheck[] {
-  return (plan.rollbackSmoke ?? plan.smoke).filter(
-    (check): check is AutomaticCheck => check.kind !== 'manual',
-  );
+  // What SQL or a command asks of the new schema makes no sense on the old one.
+  const checks = plan.rollbackSmoke ?? plan.smoke.filter(({ kind }) => kind === 'http');
+  return checks.filter((check): check is AutomaticCheck => check.kind !== 'manual');
 }
 
 // In a file with mistakes: the plans without any, whose missing files are worth naming in the same breath.

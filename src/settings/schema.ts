@@ -11,10 +11,7 @@ const backupMethod = [
     'It is always created anew, and holds the whole database, schemas that are not managed included. ' +
     "The backup's user must own production and be allowed to create databases. " +
     'Nobody gets into production while the clone is made: new connections wait until it is finished.',
-  "With `clone`, the way back before the page comes down is a second clone that takes production's place: " +
-    'the whole database, with its owner, grants and settings. ' +
-    'Where that is not possible, the rows are copied and the notes of the run say why. ' +
-    'Reasons are missing privileges, a replication slot, or, once the new version ran, tables in schemas that are not managed.',
+  "The way back copies a clone's rows like any other backup's.",
 ].join('\n\n');
 const resetMode = [
   '`drop`: they are dropped.',
@@ -79,12 +76,16 @@ const maintenanceSettings = z
         .literal('nginx')
         .describe('A web server shows the page while a file exists: deploy/nginx.conf.'),
       flagFile: text('a file').describe(
-        'The page shows while this file exists. The run creates and removes it.',
+        'The page shows while this file exists. The run creates and removes it; inside stands whose it is.',
       ),
       probe,
     }),
     z.strictObject({
-      kind: z.literal('command').describe('Commands of your own turn the page on and off.'),
+      kind: z
+        .literal('command')
+        .describe(
+          'Commands of your own turn the page on and off. They get `KIRIKAE_CLAIM` and `KIRIKAE_WINDOW`, and may run more than once.',
+        ),
       on: command.describe('The command that turns the page on.'),
       off: command.describe('The command that turns the page off.'),
       cwd: commandFolder,
@@ -253,7 +254,7 @@ export const planSettings = z.strictObject({
   rollbackSmoke: z.array(smokeSettings).optional().meta({
     title: 'a list',
     description:
-      'The checks after a way back, when the old version is there again. Manual ones are skipped. Without it: the automatic checks of `smoke`.',
+      'The checks after a way back, when the old version is there again. Preflight tries each on production as it is. Manual ones are skipped. Without it: the `http` checks of `smoke`.',
   }),
   retireBackup: z
     .strictObject({
@@ -272,6 +273,11 @@ export const planSettings = z.strictObject({
     })
     .prefault({})
     .describe('Where the report goes, as JSON and as one HTML page.'),
+  patience: duration
+    .default('5m')
+    .describe(
+      "How long what is not needed for the way back is waited for: a backup that can't be removed is left and named then.",
+    ),
   notify: z.array(webhook).default([]).describe(notifications),
 });
 

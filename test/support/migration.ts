@@ -3,12 +3,12 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import os from 'node:os';
 import path from 'node:path';
 import type { Client as TemporalClient, WorkflowHandle } from '@temporalio/client';
-import { NativeConnection, type Worker } from '@temporalio/worker';
+import { NativeConnection } from '@temporalio/worker';
 import { parse, stringify } from 'yaml';
 import { createWorkers } from '../../cli/temporal-worker';
 import { judgeMigrated } from '../../lab/database-state';
-import { healthCheck, planUrls, startPage, tumikiPlan, until, writeSettings } from '../../lab/stage';
-import { TASK_QUEUE, type MigrationInput, type Status } from '../../src/contract';
+import { healthCheck, planUrls, query, startPage, tumikiPlan, writeSettings } from '../../lab/stage';
+import { TASK_QUEUE, type MigrationInput } from '../../src/contract';
 import { identifier } from '../../src/postgres/sql';
 import { readSettings } from '../../src/settings/read';
 import {
@@ -19,6 +19,9 @@ import {
   workflowBundlePath,
   type TestDatabase,
 } from './environment';
+import { runUntil } from './talk';
+
+export { approve, ending, runUntil, statusOf, untilStatus } from './talk';
 
 export interface Migration {
   folder: string;
@@ -93,8 +96,12 @@ export async function layOutMigration(
     drop: async () => {
       await page.stop();
       await production.drop();
-      for (const suffixName of ['_backup', '_shadow', '_abandoned']) {
-        await onServer(`drop database if exists ${identifier(production.name + suffixName)} with (force)`);
+      // Backup and shadow, and what a way back has set aside.
+      const own = 'select datname as name from pg_database where starts_with(datname, $1)';
+      for (const { name } of await query<{ name: string }>(testPostgres().url('postgres'), own, [
+        `${production.name}_`,
+      ])) {
+        await onServer(`drop database if exists ${identifier(name)} with (force)`);
       }
       rmSync(folder, { recursive: true, force: true });
     },
@@ -108,21 +115,6 @@ export function changePlan({ settingsFile }: Migration, change: PlanChange): voi
   };
   change(settings.plans.tumiki);
   writeFileSync(settingsFile, stringify(settings));
-}
-
-/** Runs workers while `work` runs; one that fails ends the wait. */
-export async function runUntil<T>(workers: readonly Worker[], work: () => Promise<T>): Promise<T> {
-  const running = workers.map((worker) => worker.run());
-  const failed = Promise.all(running).then(() => {
-    throw new Error('The workers ended before the work was done.');
-  });
-  try {
-    return await Promise.race([work(), failed]);
-  } finally {
-    failed.catch(() => undefined);
-    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
-    await Promise.all(running);
-  }
 }
 
 /** Runs a worker for a migration's settings while `work` runs; one for each host, by its name, where several are given. */
@@ -170,39 +162,6 @@ export async function startRun(
     workflowId: workflowId ?? `run-${process.pid}-${started}-${Date.now()}`,
     args: [{ plan: 'tumiki', requestedBy: 'alice', checklist: ['Window announced'], ...input }],
   });
-}
-
-export async function statusOf(handle: WorkflowHandle): Promise<Status> {
-  return handle.query<Status>('status');
-}
-
-/** Waits until the status satisfies; fails early when the run has ended otherwise. */
-export async function untilStatus(
-  handle: WorkflowHandle,
-  wanted: (status: Status) => boolean,
-): Promise<Status> {
-  let last: Status | undefined;
-  await until(async () => {
-    last = await statusOf(handle);
-    if (wanted(last)) return true;
-    if (last.outcome !== null)
-      throw new Error(`The run ended as ${last.outcome}: ${JSON.stringify(last.notes)}`);
-    return false;
-  });
-  return last as Status;
-}
-
-/** Waits for the approval step and approves with the status's fingerprint. */
-export async function approve(handle: WorkflowHandle, by = 'bob'): Promise<Status> {
-  const status = await untilStatus(handle, (s) => s.step === 'approval' && s.waitingFor !== null);
-  await handle.executeUpdate('approve', { args: [{ by, fingerprint: status.backup?.fingerprint }] });
-  return status;
-}
-
-/** The final status of a run, however it closed. */
-export async function ending(handle: WorkflowHandle): Promise<Status> {
-  await handle.result().catch(() => undefined);
-  return statusOf(handle);
 }
 
 /** What is wrong with a migrated production, against the backup that was kept; empty when all is well. */

@@ -7,20 +7,12 @@ import { historyToJSON } from '@temporalio/common/lib/proto-utils';
 import { packageRoot } from '../../tools/provide';
 import { openNamespace } from './namespace';
 import { testPostgres } from './environment';
-import {
-  approve,
-  ending,
-  layOutMigration,
-  startRun,
-  untilStatus,
-  withWorker,
-  type Migration,
-} from './migration';
+import { ending, layOutMigration, startRun, untilStatus, withWorker, type Migration } from './migration';
 import { makeTumikiTemplate } from './tumiki-template';
 
 export const goldenFolder = path.resolve(__dirname, '..', 'golden');
 
-export const recordedRuns = ['migrated', 'rolled-back', 'rejected'] as const;
+export const recordedRuns = ['migrated', 'rolled-back', 'rejected', 'reset'] as const;
 export type RecordedRun = (typeof recordedRuns)[number];
 
 /** A history doesn't hold it, and the monitoring's id is made from it. */
@@ -37,16 +29,18 @@ export function readGoldens(): { name: string; text: string }[] {
     }));
 }
 
-/** Runs the three migrations on real servers and writes their histories. */
+/** Runs the migrations on real servers and writes their histories. */
 export async function recordHistories(): Promise<void> {
   mkdirSync(goldenFolder, { recursive: true });
   const template = await makeTumikiTemplate(20);
   const server = await openNamespace('record');
   try {
     for (const name of recordedRuns) {
-      const migration = await layOutMigration(template.name);
+      const migration = await layOutMigration(template.name, (plan) => {
+        if (name === 'reset') plan.monitor = { for: '1h', every: '1h' };
+      });
       try {
-        const { handle } = await withWorker(migration, server.namespace, () =>
+        const handle = await withWorker(migration, server.namespace, () =>
           carryOut(name, server.client, migration),
         );
         const history: unknown = JSON.parse(historyToJSON(await handle.fetchHistory()));
@@ -62,28 +56,51 @@ export async function recordHistories(): Promise<void> {
   }
 }
 
-async function carryOut(
-  name: RecordedRun,
-  client: Client,
-  migration: Migration,
-): Promise<{ handle: WorkflowHandle }> {
-  const handle = await startRun(client, {}, workflowIdOf(name));
-  if (name === 'rolled-back') {
-    // The new version never answers, and the old one does again.
-    await untilStatus(handle, (status) => status.step === 'approval' && status.waitingFor !== null);
-    migration.health.status = 500;
-    await approve(handle);
-    await untilStatus(handle, (status) => status.notes.length > 0 && status.steps.some(hasFailed));
-    migration.health.status = 200;
-  } else if (name === 'rejected') {
-    const { backup } = await untilStatus(handle, (s) => s.step === 'approval' && s.waitingFor !== null);
-    await handle.executeUpdate('reject', { args: [{ by: 'bob', fingerprint: backup?.fingerprint }] });
-  } else {
-    await approve(handle);
+// Approvals come as updates and as signals; the run that is reset was approved by signal.
+async function carryOut(name: RecordedRun, client: Client, migration: Migration): Promise<WorkflowHandle> {
+  let handle = await startRun(client, {}, workflowIdOf(name));
+  const { backup } = await untilStatus(handle, (s) => s.step === 'approval' && s.waitingFor !== null);
+  const said = { by: 'bob', fingerprint: backup?.fingerprint };
+  switch (name) {
+    case 'rolled-back':
+      // The new version never answers, and the old one does again.
+      migration.health.status = 500;
+      await handle.executeUpdate('approve', { args: [said] });
+      await untilStatus(handle, (status) => status.notes.length > 0 && status.steps.some(hasFailed));
+      migration.health.status = 200;
+      break;
+    case 'rejected':
+      await handle.executeUpdate('reject', { args: [said] });
+      break;
+    case 'migrated':
+      await handle.executeUpdate('approve', { args: [said] });
+      break;
+    case 'reset':
+      await handle.signal('approve', said);
+      await untilStatus(handle, (status) => status.live);
+      handle = await resetToLastTask(client, handle);
+      await untilStatus(handle, (status) => status.parked);
+      await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
   }
   const { outcome } = await ending(handle);
-  if (outcome !== name) throw new Error(`The run to record as ${name} ended as ${outcome}.`);
-  return { handle };
+  if (outcome !== (name === 'reset' ? 'migrated' : name))
+    throw new Error(`The run to record as ${name} ended as ${outcome}.`);
+  return handle;
+}
+
+async function resetToLastTask(client: Client, handle: WorkflowHandle): Promise<WorkflowHandle> {
+  const { namespace } = client.options;
+  const { workflowId } = handle;
+  const { events = [] } = await handle.fetchHistory();
+  const task = events?.findLast((event) => event.workflowTaskCompletedEventAttributes);
+  const { runId } = await client.workflowService.resetWorkflowExecution({
+    namespace,
+    workflowExecution: { workflowId },
+    workflowTaskFinishEventId: task?.eventId,
+    requestId: `reset-${workflowId}`,
+    reason: 'recorded',
+  });
+  return client.workflow.getHandle(workflowId, runId);
 }
 
 function hasFailed(step: { state: string }): boolean {

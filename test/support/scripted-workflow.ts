@@ -4,9 +4,11 @@ import {
   condition,
   defineQuery,
   defineUpdate,
+  ParentClosePolicy,
   proxyActivities,
   setHandler,
   sleep,
+  startChild,
   workflowInfo,
 } from '@temporalio/workflow';
 import { COMMANDS, type MigrationInput, type Report, type Status, STEPS } from '../../src/contract';
@@ -18,6 +20,8 @@ export interface Script {
   refuses?: Record<string, string>;
   /** An activity to have in flight: one that heartbeats, or one whose attempts fail. */
   activity?: 'copyRows' | 'failToConnect';
+  /** The same in a child, as the monitoring has it. */
+  childFails?: boolean;
   /** How long the workflow stays open after an outcome is shown, as one that writes its report; in milliseconds. */
   lingersMs?: number;
 }
@@ -50,6 +54,7 @@ export async function offlineMigration(input: MigrationInput): Promise<Status> {
   }
   if (script.activity === 'copyRows') void copyRows().catch(() => undefined);
   if (script.activity === 'failToConnect') void failToConnect().catch(() => undefined);
+  if (script.childFails) await startChild(watchAndFail, { parentClosePolicy: ParentClosePolicy.ABANDON });
   for (const next of script.statuses.slice(1)) {
     await sleep(frameMs);
     status = complete(input, next);
@@ -65,6 +70,10 @@ export async function offlineMigration(input: MigrationInput): Promise<Status> {
     });
   }
   return status;
+}
+
+export function watchAndFail(): Promise<void> {
+  return failToConnect();
 }
 
 // `kirikae start` sends no script, so there the plan's name says how the run goes.
@@ -83,6 +92,8 @@ function complete(input: MigrationInput, part: Partial<Status> = {}): Status {
   return {
     plan: input.plan,
     step,
+    phase: null,
+    window: 1,
     outcome: null,
     parked: false,
     live: false,
@@ -103,6 +114,7 @@ function complete(input: MigrationInput, part: Partial<Status> = {}): Status {
       attempt: 1,
       error: null,
     })),
+    wayBack: [],
     dropped: [],
     notes: [],
     ...part,

@@ -1,22 +1,32 @@
-/** A run without databases: the real workflow on the time-skipping server, with activities that only keep a ledger of their calls. */
+/** A run without databases: the real workflow on a Temporal server, with activities that act on a stubbed world. */
 import { randomUUID } from 'node:crypto';
 import { Context } from '@temporalio/activity';
-import { ApplicationFailure, type WorkflowHandle } from '@temporalio/client';
+import type { WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { Worker } from '@temporalio/worker';
 import type { Activities, PlanOutline } from '../../activities';
-import { copyQueueOf, WORKFLOW_TYPE, type MigrationInput, type Report } from '../../src/contract';
-import { runUntil } from './migration';
+import { copyQueueOf, WORKFLOW_TYPE, type MigrationInput } from '../../src/contract';
 import { timeSkippingServerPath, workflowBundlePath } from './environment';
+import { stubbedActivities, type Did } from './stubbed-activities';
+import { StubWorld } from './stub-world';
+import { runUntil } from './talk';
 
-/** What the stubs remember, as production's ledger would, and every call in order. */
+export { failure } from './stub-world';
+
+/** What the stubs remember, and every call in order. */
 export interface Stubs {
   calls: string[];
-  ledger: { claimed: boolean; pageOn: boolean; fenceOn: boolean; reset: boolean; live: boolean };
-  /** Errors that the next calls of that description throw, first to last. */
+  world: StubWorld;
+  /** Errors that the next calls of that description throw, first to last; before anything is done. */
   failures: Record<string, Error[]>;
-  /** Replaces an activity; called after its call was noted. */
+  /** Errors that the next calls of that description throw when all is done: answers that are lost. */
+  lost: Record<string, Error[]>;
+  /** Replaces an activity's answer; called after it has acted. */
   replace: { [N in keyof Activities]?: (...args: Parameters<Activities[N]>) => unknown };
+  /** How often the way back from `live` was begun. */
+  rollBacks: number;
+  /** What watching the page does; at once over unless a test says otherwise, since time skips nothing while an activity runs. */
+  watchPage: () => Promise<void> | void;
   plan: PlanOutline;
 }
 
@@ -28,16 +38,18 @@ export function openTimeSkipping(): Promise<TestWorkflowEnvironment> {
 }
 
 export function makeStubs(plan: Partial<PlanOutline> = {}): Stubs {
-  return {
+  const stubs: Stubs = {
     calls: [],
-    ledger: { claimed: false, pageOn: false, fenceOn: false, reset: false, live: false },
+    world: new StubWorld(),
     failures: {},
+    lost: {},
     replace: {},
+    rollBacks: 0,
+    watchPage: () => undefined,
     plan: {
       name: 'small',
       hash: 'h1',
       hostQueue: null,
-      lanes: 1,
       checklist: [],
       approval: { minimum: 1, timeoutMs: 7_200_000, requesterMayApprove: true },
       productionDatabase: 'shop',
@@ -50,14 +62,12 @@ export function makeStubs(plan: Partial<PlanOutline> = {}): Stubs {
       rollbackSmoke: [{ name: 'API', kind: 'http' }],
       monitor: { forMs: 1_000, everyMs: 1_000 },
       retireAfterApproval: false,
+      patienceMs: 300_000,
       ...plan,
     },
   };
-}
-
-/** An error as activities throw it, with the type that decides what the run does. */
-export function failure(message: string, type = 'StepFailed'): ApplicationFailure {
-  return ApplicationFailure.create({ type, message, nonRetryable: type !== 'Outage' });
+  stubs.world.minimum = stubs.plan.approval.minimum;
+  return stubs;
 }
 
 /** Waits, as an activity, until it is cancelled, and then fails with an error of its own instead of a cancellation. */
@@ -78,14 +88,7 @@ export async function withStubbedRun<T>(
   input: Partial<MigrationInput> = {},
 ): Promise<T> {
   const taskQueue = `stubbed-${randomUUID()}`;
-  const activities = stubActivities(stubs);
-  const connection = environment.nativeConnection;
-  const common = { connection, activities, maxHeartbeatThrottleInterval: '100ms' } as const;
-  const workflowBundle = { codePath: workflowBundlePath() };
-  const workers = await Promise.all([
-    Worker.create({ ...common, taskQueue, workflowBundle }),
-    Worker.create({ ...common, taskQueue: copyQueueOf(taskQueue) }),
-  ]);
+  const workers = await stubbedWorkers(environment, taskQueue, () => stubs);
   return runUntil(workers, async () => {
     const handle = await environment.client.workflow.start(WORKFLOW_TYPE, {
       taskQueue,
@@ -96,97 +99,63 @@ export async function withStubbedRun<T>(
   });
 }
 
-function stubActivities(stubs: Stubs): Activities {
-  const { ledger } = stubs;
-  const did = (call: string, change: () => void = () => undefined): Promise<void> => {
-    stubs.calls.push(call);
-    const error = stubs.failures[call]?.shift();
-    if (error) return Promise.reject(error);
-    change();
-    return Promise.resolve();
-  };
-  const groups = { groups: 1, bytes: 100 };
-  const activities: Activities = {
-    outlinePlan: () => did('outlinePlan').then(() => stubs.plan),
-    checkHost: () => did('checkHost').then(() => []),
-    checkDatabases: () =>
-      did('checkDatabases').then(() => ({
-        findings: [],
-        notes: [],
-        shadowReady: true,
-        catalogue: 'c',
-        rows: 4,
-        rowsAreEstimate: true,
-        bytes: 100,
-        tables: 1,
-      })),
-    deployToShadow: () => did('deployToShadow').then(() => []),
-    checkMapping: () =>
-      did('checkMapping').then(() => ({ findings: [], notes: [], dropped: [], tables: [] })),
-    claim: () => did('claim', () => (ledger.claimed = true)),
-    notePage: ({ on }) => did(`notePage ${on ? 'on' : 'off'}`, () => (ledger.pageOn = on)),
-    fence: () => did('fence', () => (ledger.fenceOn = true)),
-    liftFence: () => did('liftFence', () => (ledger.fenceOn = false)),
-    reset: () => did('reset', () => (ledger.reset = true)),
-    markLive: () => did('markLive', () => (ledger.live = true)),
-    acceptLoss: () => did('acceptLoss'),
-    takeStock: () => did('takeStock').then(() => ({ ...ledger })),
-    countLateWrites: () => did('countLateWrites').then(() => []),
-    release: () => did('release', () => (ledger.claimed = false)).then(() => []),
-    dropBackup: () => did('dropBackup').then(() => true),
-    beginBackup: () => did('beginBackup').then(() => groups),
-    copyGroup: ({ phase }) => did(`copyGroup ${phase.name}`).then(() => ({ rows: 5, bytes: 100 })),
-    sealBackup: () =>
-      did('sealBackup').then(() => ({
-        manifestHash: 'm1',
-        database: 'shop_backup',
-        tables: 1,
-        rows: 5,
-        bytes: 100,
-        dropped: [],
-      })),
-    indexBackup: () => did('indexBackup').then(() => ({ newRows: 6 })),
-    beginMigrate: () => did('beginMigrate').then(() => groups),
-    finishMigrate: () => did('finishMigrate'),
-    verify: () => did('verify').then(() => ({ tables: [], dropped: [], rows: 5, assertions: ['none lost'] })),
-    nextRestore: () => did('nextRestore').then(() => 1),
-    beginRestore: () => did('beginRestore').then(() => groups),
-    finishRestore: () => did('finishRestore'),
-    beginAside: () => did('beginAside').then(() => ({ ...groups, database: 'shop_abandoned' })),
-    sealAside: () => did('sealAside').then(() => ({ rows: 5 })),
-    maintenanceOn: () => did('maintenanceOn'),
-    maintenanceOff: () => did('maintenanceOff'),
-    confirmClaim: () => did('confirmClaim'),
-    probePage: () => did('probePage'),
-    deploySchema: () => did('deploySchema'),
-    deploy: ({ index, back }) =>
-      did(`${back ? 'previous' : 'deploy'} ${stubs.plan.deploys[index]?.name}`).then(() => 'done'),
-    smoke: ({ name, back }) => did(`smoke ${name}${back ? ' (old)' : ''}`).then(() => 'answers 200'),
-    notify: () => did('notify').then(() => []),
-    writeReport: ({ report }: { report: Report }) =>
-      did('writeReport').then(() => ({ file: `${report.status.plan}.html` })),
-    handOver: () => did('handOver').then(() => ['To lift the fence: psql …']),
-  };
-  // Looked up at each call, so that a test may change its mind while the run goes on.
-  for (const [name, original] of Object.entries(activities)) {
-    Object.assign(activities, {
-      [name]: async (input: unknown) => {
-        const result = await (original as (input: unknown) => Promise<unknown>)(input);
-        const replacement = stubs.replace[name as keyof Activities] as
-          ((input: unknown) => unknown) | undefined;
-        return replacement ? replacement(input) : result;
-      },
-    });
-  }
-  return activities;
+/** Workers for the workflows and activities of stubbed runs. @param stubsOf whose stubs an activity of a workflow acts on */
+export function stubbedWorkers(
+  { nativeConnection: connection }: Pick<TestWorkflowEnvironment, 'nativeConnection'>,
+  taskQueue: string,
+  stubsOf: (workflowId: string) => Stubs,
+): Promise<Worker[]> {
+  const activities = activitiesFor((workflowId) => stubsOf(workflowId));
+  const common = { connection, activities, maxHeartbeatThrottleInterval: '100ms' } as const;
+  const workflowBundle = { codePath: workflowBundlePath() };
+  return Promise.all([
+    Worker.create({ ...common, taskQueue, workflowBundle }),
+    Worker.create({ ...common, taskQueue: copyQueueOf(taskQueue) }),
+  ]);
 }
 
-/** The calls from the last `takeStock` on: the way back, without what is told and written for people. */
+type AnyActivities = Record<string, (input: unknown) => Promise<unknown>>;
+
+// Made anew for each call, so that a test may change its mind while the run goes on.
+function activitiesFor(stubsOf: (workflowId: string) => Stubs): Activities {
+  const names = Object.keys(stubbedActivities(makeStubs(), undefined as never)) as (keyof Activities)[];
+  const activityOf = (name: keyof Activities) => async (input: unknown) => {
+    const { workflowId = '', runId = '' } = Context.current().info.workflowExecution ?? {};
+    const stubs = stubsOf(workflowId);
+    if (!isOfMonitor(workflowId)) stubs.world.firstRunId ??= runId;
+    const stubbed = stubbedActivities(stubs, didOf(stubs)) as unknown as AnyActivities;
+    const result = await stubbed[name]?.(input);
+    const replacement = stubs.replace[name] as ((input: unknown) => unknown) | undefined;
+    return replacement ? replacement(input) : result;
+  };
+  return Object.fromEntries(names.map((name) => [name, activityOf(name)])) as unknown as Activities;
+}
+
+function didOf(stubs: Stubs): Did {
+  return async (call, act) => {
+    stubs.calls.push(call);
+    const error = stubs.failures[call]?.shift();
+    if (error) throw error;
+    const result = await act();
+    const lost = stubs.lost[call]?.shift();
+    if (lost) throw lost;
+    return result;
+  };
+}
+
+function isOfMonitor(workflowId: string): boolean {
+  return workflowId.includes('-monitor-');
+}
+
+/** Calls that say nothing of what the run does to production: messages, reports, looks, and what runs beside the steps. */
+const beside = ['notify', 'writeReport', 'watchPage', 'holdBackup', 'describeProduction'];
+
+/** The calls from the last `takeStock` on: the way back. */
 export function wayBackOf({ calls }: Stubs): string[] {
   const from = calls.lastIndexOf('takeStock');
   return from < 0 ? [] : withoutTelling(calls.slice(from));
 }
 
 export function withoutTelling(calls: readonly string[]): string[] {
-  return calls.filter((call) => call !== 'notify' && call !== 'writeReport');
+  return calls.filter((call) => !beside.includes(call));
 }

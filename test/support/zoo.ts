@@ -10,11 +10,12 @@ import type { PartPlan, Phase } from '../../src/engine/parts';
 import { createDatabase as createLike, prepareLike } from '../../src/postgres/databases';
 import type { Pair } from '../../src/postgres/endpoint';
 import { dumpSchema, dumpSql } from '../../src/postgres/dump';
-import { claimProduction, type RunIdentity } from '../../src/ledger/claim';
 import { withClient } from '../../src/postgres/connect';
 import { databaseOf, otherDatabase } from '../../src/postgres/url';
 import { resetProduction } from '../../src/reset/reset';
-import { beginRestore, finishRestore } from '../../src/restore/copy-back';
+import { beginRestore, compareWithManifest, finishRestore } from '../../src/restore/copy-back';
+import { learn } from '../../src/new-schema/learnt';
+import { BareRun } from '../../lab/bare-run';
 import { withDatabase } from '../../lab/stage';
 import { createDatabase, testPostgres, type TestDatabase } from './environment';
 import { MIGRATE_PHASE, beginMigrate, finishMigrate } from '../../src/migrate/plan';
@@ -25,13 +26,7 @@ import { indexBackup, sealBackup } from '../../src/backup/seal';
 
 export const zooFolder = path.join(packageRoot, 'test', 'zoo');
 export const zooSchemas = ['zoo', 'Sel "ect', 'from', 'public'];
-export const zooRun: RunIdentity = {
-  namespace: 'test',
-  workflowId: 'zoo',
-  chain: 'one',
-  runId: 'one',
-  plan: 'zoo',
-};
+const zooRun = new BareRun('zoo');
 
 const reading = () => ({
   lanes: 2,
@@ -144,12 +139,16 @@ export class ZooRun {
   /** Claims, backs up, seals and indexes the backup. */
   async backUp(): Promise<void> {
     await this.onProduction(async (production) => {
-      const claim = await claimProduction(production, zooRun, 'backup');
+      await zooRun.claim(production, {
+        planHash: 'plan',
+        backup: databaseOf(this.backupUrl),
+        learn: () => Promise.resolve(),
+      });
       const created = await createLike(this.backupUrl, production, 'zoo');
       await this.onBackup(async (backup) => {
         const { schemas } = this;
         const pair = this.pair(production, backup);
-        const plan = await beginBackup(pair, { schemas, run: zooRun, claim, created });
+        const plan = await beginBackup(pair, { schemas, owner: zooRun.owner(created) });
         await this.copy(plan, { name: 'backup', attempt: 1 });
         await sealBackup(pair, { name: 'zoo', hash: 'plan', schemas }, reading());
         await indexBackup(pair.backup, reading());
@@ -159,10 +158,17 @@ export class ZooRun {
 
   async reset(): Promise<void> {
     await this.onBoth(async (production, backup) => {
-      const manifest = await sealedManifest(backup);
+      await zooRun.reach(production, 'approved');
       await resetProduction(
         this.pair(production, backup),
-        { schemas: this.schemas, mode: 'drop', manifest, run: zooRun },
+        {
+          schemas: this.schemas,
+          mode: 'drop',
+          manifest: await sealedManifest(backup),
+          isDone: zooRun.isAt('reset'),
+          note: zooRun.advancing('reset'),
+          mayWrite: zooRun.mayWrite,
+        },
         reading(),
       );
     });
@@ -172,9 +178,13 @@ export class ZooRun {
     const phase: Phase = { name: 'restore', attempt };
     await this.onBoth(async (production, backup) => {
       const pair = this.pair(production, backup);
-      const what = { schemas: this.schemas, run: zooRun, phase };
-      await this.copy(await beginRestore(pair, what), phase);
+      await zooRun.goBack(production);
+      const { mayWrite } = zooRun;
+      const what = { schemas: this.schemas, phase, mayWrite, note: zooRun.advancing('emptied') };
+      await this.copy(await beginRestore(pair, what, reading()), phase);
       await finishRestore(pair, what, reading());
+      const manifest = await sealedManifest(backup);
+      await compareWithManifest(pair, { schemas: this.schemas, manifest }, reading());
     });
   }
 
@@ -183,10 +193,14 @@ export class ZooRun {
     await this.onBoth(async (production, backup) => {
       const manifest = await sealedManifest(backup);
       const pair = this.pair(production, backup);
-      await this.copy(await beginMigrate(pair, { plan, run: zooRun }), MIGRATE_PHASE);
-      const databases = { ...pair, shadow: { title: 'the shadow', url: shadowUrl } };
-      await finishMigrate(databases, { plan, run: zooRun, manifest }, reading());
-      await verifyMigration(databases, { plan, manifest }, reading());
+      const { mayWrite } = zooRun;
+      const definition = await dumpSchema(this.url, this.schemas, { owners: true });
+      const learnt = await withClient(shadowUrl, 'zoo', (client) =>
+        learn({ production, shadow: { client, url: shadowUrl } }, plan, definition),
+      );
+      await this.copy(await beginMigrate(pair, { plan, mayWrite }), MIGRATE_PHASE);
+      await finishMigrate(pair.production, { plan, learnt, manifest, mayWrite }, reading());
+      await verifyMigration(pair, { plan, manifest, learnt }, reading());
     });
   }
 

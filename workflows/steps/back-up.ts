@@ -1,65 +1,81 @@
 /** The backup, and the approval of what follows it. */
-import { sha256 } from '@noble/hashes/sha2';
-import { bytesToHex } from '@noble/hashes/utils';
 import { CancellationScope, condition } from '@temporalio/workflow';
+import { heedPage } from '../background';
 import { database } from '../calls';
 import { approvalChoices } from '../choices';
 import { copyRows } from '../copy-rows';
 import { doStep } from '../do-step';
-import { Rejected } from '../failures';
+import { problemOf, Rejected } from '../failures';
 import { tell } from '../people';
-import type { Run } from '../run';
+import type { Background, Run } from '../run';
 
 /** Rows copied and verified, sealed; indexes and keys follow while the approval is awaited. */
 export async function backUp(run: Run): Promise<void> {
-  await doStep(run, 'backup', async () => {
+  await doStep(run, { name: 'backup', until: 'sealed' }, async () => {
     const plan = await database.beginBackup({ run: run.ref() });
     await copyRows(run, {
-      step: 'backup',
+      status: run.at('backup'),
       phase: { name: 'backup', attempt: 1 },
       plan,
       ref: run.ref(),
     });
-    const { manifestHash, dropped, ...sealed } = await database.sealBackup({ run: run.ref() });
+    const { moved, dropped, ...sealed } = await database.sealBackup({ run: run.ref() });
+    run.moved(moved);
     run.dropped = dropped;
-    run.backup = { ...sealed, fingerprint: fingerprint(manifestHash, run) };
+    run.sealed = sealed;
     run.at('backup').rows = sealed.rows;
     run.at('backup').rowsTotal = sealed.rows;
     run.at('reset').rowsTotal = sealed.rows;
-    const scope = new CancellationScope();
-    const done = scope.run(async () => {
-      // Null from older histories.
-      const expected = (await database.indexBackup({ run: run.ref() })) as { newRows: number } | null;
-      if (expected) run.at('migrate').rowsTotal = expected.newRows;
-      if (expected) run.at('verify').rowsTotal = expected.newRows;
-    });
-    done.catch(() => undefined);
-    run.indexing = { done, cancel: () => scope.cancel() };
+    run.indexing = indexing(run);
   });
 }
 
-// Bound to this Temporal run: an approval that a Temporal reset re-applies carries another run's fingerprint.
-function fingerprint(manifestHash: string, run: Run): string {
-  return bytesToHex(sha256(`${manifestHash}\n${run.plan.hash}\n${run.info.runId}`)).slice(0, 24);
+// A failure shows where it is awaited, before the reset.
+function indexing(run: Run): Background {
+  const scope = new CancellationScope();
+  run.indexingProblem = null;
+  const done = scope
+    .run(async () => {
+      const { newRows } = await database.indexBackup({ run: run.ref() });
+      run.at('migrate').rowsTotal = newRows;
+      run.at('verify').rowsTotal = newRows;
+    })
+    .catch((error: unknown) => {
+      run.indexingProblem = problemOf(error);
+    });
+  return { done, cancel: () => scope.cancel() };
 }
 
 /** Waits for the persons the plan asks for. @throws Rejected on rejection or time-out */
 export async function awaitApproval(run: Run): Promise<void> {
-  await doStep(run, 'approval', async () => {
+  await doStep(run, { name: 'approval', until: 'approved' }, async () => {
+    const ref = run.ref();
+    const { fingerprint } = await database.openApproval({ run: ref });
+    if (run.sealed) run.backup = { ...run.sealed, fingerprint };
     const status = run.at('approval');
     const { minimum, timeoutMs } = run.plan.approval;
     status.state = 'waiting';
     const who = minimum === 1 ? 'an approval' : `${minimum} approvals by different persons`;
-    run.wait(
-      `${who} of the reset of ${run.plan.productionDatabase} (fingerprint ${run.backup?.fingerprint}, ${run.backup?.rows} rows in ${run.backup?.tables} tables are backed up and will be dropped)`,
-      `Approve with: kirikae approve ${run.id} --by NAME --fingerprint ${run.backup?.fingerprint}`,
-      approvalChoices(run.id, run.backup?.fingerprint ?? ''),
-    );
+    const wait = () =>
+      run.wait(
+        `${who} of the reset of ${run.plan.productionDatabase} (fingerprint ${fingerprint}, ${run.backup?.rows} rows in ${run.backup?.tables} tables are backed up and will be dropped)`,
+        `Approve with: kirikae approve ${run.id} --by NAME --fingerprint ${fingerprint}`,
+        approvalChoices(run.id, fingerprint),
+      );
+    wait();
     await tell(
       run,
-      `${run.plan.name}: ${who} ${minimum === 1 ? 'is' : 'are'} waited for, fingerprint ${run.backup?.fingerprint} (workflow ${run.id}).`,
+      `${run.plan.name}: ${who} ${minimum === 1 ? 'is' : 'are'} waited for, fingerprint ${fingerprint} (workflow ${run.id}).`,
     );
-    const decided = await condition(() => run.rejection !== null || run.approvals.size >= minimum, timeoutMs);
+    const isDecided = () => run.rejection !== null || run.approvals.size >= minimum;
+    const untilMs = Date.now() + timeoutMs;
+    const leftMs = () => Math.max(1, untilMs - Date.now());
+    let decided = await condition(() => isDecided() || run.pageProblem !== null, leftMs());
+    while (run.pageProblem) {
+      await heedPage(run);
+      wait();
+      decided = await condition(() => isDecided() || run.pageProblem !== null, leftMs());
+    }
     if (run.rejection)
       throw new Rejected(
         `${run.rejection.by} rejected the reset${run.rejection.note ? `: ${run.rejection.note}` : ''}.`,
@@ -70,5 +86,7 @@ export async function awaitApproval(run: Run): Promise<void> {
       );
     status.state = 'running';
     run.goOn();
+    const approvals = [...run.approvals].map(([by, at]) => ({ by, at }));
+    run.moved(await database.approve({ run: ref, fingerprint, approvals }));
   });
 }

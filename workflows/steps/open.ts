@@ -1,44 +1,58 @@
 /** Production opens: the applications, their checks, the page down. */
 import { CancellationScope } from '@temporalio/workflow';
+import { heedPage, stopWatchingPage, watchPage } from '../background';
 import { hostOf, database } from '../calls';
 import { record, awaitConfirmation, checkNow } from '../checks';
 import { doStep, insist } from '../do-step';
+import { problemOf } from '../failures';
 import { writeReport, tell } from '../people';
 import type { Run } from '../run';
 
 export async function deploy(run: Run): Promise<void> {
-  await doStep(run, 'deploy', async () => {
+  await doStep(run, { name: 'deploy', until: 'deployed' }, async () => {
     const host = hostOf(run.plan.hostQueue);
-    await database.confirmClaim({ run: run.ref() });
-    await host.probePage({ run: run.ref() });
-    for (const [index, { name }] of run.plan.deploys.entries()) {
-      if (!run.deploysBegun.includes(index)) run.deploysBegun.push(index);
-      const detail = await host.deploy.executeWithOptions({ summary: name }, [
-        { run: run.ref(), index, back: false },
-      ]);
+    for (const { name } of run.plan.deploys) {
+      await heedPage(run);
+      await host.probePage({ run: run.ref() });
+      const detail = await host.deploy.executeWithOptions({ summary: name }, [{ run: run.ref(), name }]);
       record(run, { step: 'deploy', name, passed: true, detail });
     }
+    await host.probePage({ run: run.ref() });
+    run.moved(await database.endDeploys({ run: run.ref() }));
   });
 }
 
 export async function smoke(run: Run): Promise<void> {
-  await doStep(run, 'smoke', async () => {
+  await doStep(run, { name: 'smoke', until: 'checked' }, async () => {
     for (const check of run.plan.smoke) {
       if (check.kind === 'manual') await awaitConfirmation(run, check.name);
       else await checkNow(run, check, 'smoke');
+      await heedPage(run);
     }
+    run.moved(await database.endChecks({ run: run.ref() }));
   });
 }
 
-/** The point of no return: the mark `live` first, then the page down; what fails is retried by a person, never undone. */
+/** The point of no return: the phase `live` first, then the page down; what fails is retried by a person, never undone. */
 export async function goLive(run: Run): Promise<void> {
-  await doStep(run, 'maintenanceOff', async () => {
-    await CancellationScope.nonCancellable(() => database.markLive({ run: run.ref() }));
-    run.live = true;
-    await insist(run, 'Taking the maintenance page down', async () => {
-      await hostOf(run.plan.hostQueue).maintenanceOff({ run: run.refBack() });
-      await database.notePage({ run: run.refBack(), on: false });
+  await doStep(run, { name: 'maintenanceOff', until: 'live' }, async () => {
+    await CancellationScope.nonCancellable(async () => {
+      // What is found in the last moment is heeded too, and heeding watches again.
+      do {
+        await heedPage(run);
+        await stopWatchingPage(run);
+      } while (run.pageProblem);
+      try {
+        run.moved(await database.goLive({ run: run.ref() }));
+      } catch (error) {
+        // Parked, production waits behind its page; what fails otherwise turns it on again by itself.
+        if (problemOf(error).type === 'NeedsOperator') watchPage(run);
+        throw error;
+      }
     });
+    await insist(run, 'Taking the maintenance page down', () =>
+      hostOf(run.plan.hostQueue).pageOff({ run: run.refBack() }),
+    );
     run.pageOffAt = Date.now();
   });
   await writeReport(run);

@@ -9,7 +9,7 @@ import type { Run } from '../run';
 
 /** Reads the plan, confirms the checklist and checks everything that can be checked without changing production. */
 export async function preflight(run: Run): Promise<void> {
-  await doStep(run, 'preflight', async () => {
+  await doStep(run, { name: 'preflight', until: 'claimed' }, async () => {
     run.plan = await early.outlinePlan({ plan: run.input.plan });
     const confirmed = run.input.checklist ?? [];
     const missing = run.plan.checklist.filter(
@@ -45,8 +45,7 @@ export async function preflight(run: Run): Promise<void> {
       for (const note of [...first.notes, ...mapping.notes]) run.note(note);
       run.at('backup').rowsTotal = first.rows;
       const { bytes, tables } = first;
-      // Older histories don't have the number of tables.
-      const windowMs = predictWindowMs({ bytes, tables: tables ?? 0, schemaStepMs });
+      const windowMs = predictWindowMs({ bytes, tables, schemaStepMs });
       run.predictedEndMs = Date.now() + windowMs;
     }
     if (reasons.length > 0) throw new Refused(reasons);
@@ -54,7 +53,7 @@ export async function preflight(run: Run): Promise<void> {
 }
 
 export async function announce(run: Run): Promise<void> {
-  await doStep(run, 'announce', async () => {
+  await doStep(run, { name: 'announce', until: 'claimed' }, async () => {
     const text = `${run.plan.name}: maintenance begins now, predicted end ${run.predictedEnd ?? 'unknown'} plus the time that persons and the deploys of applications take (workflow ${run.id}).`;
     await tell(run, text);
   });

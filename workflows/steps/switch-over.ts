@@ -6,37 +6,39 @@ import { doStep } from '../do-step';
 import type { Run } from '../run';
 
 export async function reset(run: Run): Promise<void> {
-  await doStep(run, 'reset', async () => {
+  await doStep(run, { name: 'reset', until: 'reset' }, async () => {
     await run.indexing?.done;
-    await database.confirmClaim({ run: run.ref() });
+    if (run.indexingProblem) throw run.indexingProblem.error;
     await hostOf(run.plan.hostQueue).probePage({ run: run.ref() });
-    await database.reset({ run: run.ref() });
+    run.moved(await database.reset({ run: run.ref() }));
     run.at('reset').rows = run.at('reset').rowsTotal;
   });
 }
 
 export async function deploySchema(run: Run): Promise<void> {
-  await doStep(run, 'deploySchema', () => hostOf(run.plan.hostQueue).deploySchema({ run: run.ref() }));
+  await doStep(run, { name: 'deploySchema', until: 'built' }, async () => {
+    run.moved(await hostOf(run.plan.hostQueue).deploySchema({ run: run.ref() }));
+  });
 }
 
 export async function migrate(run: Run): Promise<void> {
-  await doStep(run, 'migrate', async () => {
+  await doStep(run, { name: 'migrate', until: 'migrated' }, async () => {
     const plan = await database.beginMigrate({ run: run.ref() });
     const rows = await copyRows(run, {
-      step: 'migrate',
+      status: run.at('migrate'),
       phase: { name: 'migrate', attempt: 1 },
       plan,
       ref: run.ref(),
     });
     run.at('migrate').rowsTotal = rows;
     run.at('verify').rowsTotal = rows;
-    await database.finishMigrate({ run: run.ref() });
+    run.moved(await database.finishMigrate({ run: run.ref() }));
   });
 }
 
-/** Proves the result, then lifts the fence. */
+/** Proves the result; the fence is lifted in the same transaction. */
 export async function verify(run: Run): Promise<void> {
-  await doStep(run, 'verify', async () => {
+  await doStep(run, { name: 'verify', until: 'verified' }, async () => {
     const verified = await database.verify({ run: run.ref() });
     run.tables = verified.tables;
     run.dropped = verified.dropped;
@@ -44,6 +46,6 @@ export async function verify(run: Run): Promise<void> {
     run.at('verify').rowsTotal = verified.rows;
     for (const name of verified.assertions)
       record(run, { step: 'verify', name, passed: true, detail: 'no row returned' });
-    await database.liftFence({ run: run.ref() });
+    run.moved(verified.moved);
   });
 }

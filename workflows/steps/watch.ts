@@ -1,42 +1,33 @@
 /** A day of watching, and the end of the backup. */
-import { CancellationScope, condition, startChild } from '@temporalio/workflow';
+import {
+  CancellationScope,
+  ChildWorkflowFailure,
+  condition,
+  isCancellation,
+  startChild,
+  uuid4,
+} from '@temporalio/workflow';
 import { database } from '../calls';
 import { record } from '../checks';
 import { monitorChoices, retireChoices } from '../choices';
-import { doStep, insist } from '../do-step';
-import { RollBackGranted } from '../failures';
-import { monitorProduction } from '../monitor';
+import { doStep, grantRollBack, insist } from '../do-step';
+import { problemOf, RollBackGranted } from '../failures';
+import { monitorProduction, type Watch, type Watched } from '../monitor';
 import { tell } from '../people';
 import type { Run } from '../run';
 
 /** A day of watching by a child workflow. @throws RollBackGranted when persons want the old database back */
 export async function monitor(run: Run): Promise<void> {
   let forMs = run.plan.monitor.forMs;
-  let round = 0;
   const checks = run.plan.smoke.filter((check) => check.kind !== 'manual');
-  await doStep(run, 'monitor', async () => {
+  await doStep(run, { name: 'monitor' }, async () => {
     for (;;) {
-      round += 1;
       run.wait(
         null,
         `Nothing: monitored until ${new Date(Date.now() + forMs).toISOString()}. The way back: kirikae roll-back ${run.id} --by NAME --accept-loss`,
         monitorChoices(run.id, false),
       );
-      const watch = {
-        run: run.refBack(),
-        hostQueue: run.plan.hostQueue,
-        checks,
-        everyMs: run.plan.monitor.everyMs,
-        untilMs: Date.now() + forMs,
-      };
-      // A child that is cancelled before it has started goes on for ever: neither a cancel nor a vote reaches it until then.
-      const scope = new CancellationScope({
-        cancellable: true,
-        parent: new CancellationScope({ cancellable: false }),
-      });
-      const workflowId = `${run.id}-monitor-${run.info.runId.slice(0, 8)}-${round}`;
-      const child = await scope.run(() => startChild(monitorProduction, { workflowId, args: [watch] }));
-      const watched = await unlessRolledBack(run, scope, () => child.result());
+      const watched = await watchByChild(run, { checks, untilMs: Date.now() + forMs });
       record(run, {
         step: 'monitor',
         name: `${watched.rounds} rounds of ${checks.length} checks`,
@@ -63,9 +54,39 @@ export async function monitor(run: Run): Promise<void> {
   });
 }
 
+/** @returns how the watching ended; when it didn't end as it should, that fails like a check of its own */
+async function watchByChild(
+  run: Run,
+  { checks, untilMs }: Pick<Watch, 'checks' | 'untilMs'>,
+): Promise<Watched> {
+  const { hostQueue, monitor: plan } = run.plan;
+  const watch = { run: run.refBack(), hostQueue, checks, everyMs: plan.everyMs, untilMs };
+  // A child that is cancelled before it has started goes on for ever: neither a cancel nor a vote reaches it until then.
+  const scope = new CancellationScope({
+    cancellable: true,
+    parent: new CancellationScope({ cancellable: false }),
+  });
+  try {
+    await database.confirmLive({ run: run.refBack() });
+    // Not by anything that a Temporal reset changes.
+    const workflowId = `${run.id}-monitor-${uuid4()}`;
+    const child = await scope.run(() => startChild(monitorProduction, { workflowId, args: [watch] }));
+    return await unlessRolledBack(run, scope, () => child.result());
+  } catch (error) {
+    const { type, message } = problemOf(error);
+    // A cancel of the child that isn't this run's own comes as a failure of the child.
+    const isOwnEnd =
+      error instanceof RollBackGranted ||
+      type === 'Overtaken' ||
+      (isCancellation(error) && !(error instanceof ChildWorkflowFailure));
+    if (isOwnEnd || CancellationScope.current().consideredCancelled) throw error;
+    return { rounds: 0, failing: { name: 'the monitoring itself', error: message }, untilMs };
+  }
+}
+
 /** Deletes the backup after a second approval, or keeps it. @throws RollBackGranted as long as it is there */
 export async function retireBackup(run: Run): Promise<void> {
-  await doStep(run, 'retireBackup', async () => {
+  await doStep(run, { name: 'retireBackup' }, async () => {
     if (!run.plan.retireAfterApproval) {
       run.note(`The backup ${run.plan.backupDatabase} is kept (retireBackup.after is never).`);
       return;
@@ -78,7 +99,7 @@ export async function retireBackup(run: Run): Promise<void> {
     );
     await unlessRolledBack(run, new CancellationScope(), () => condition(() => run.retired !== null));
     run.goOn();
-    await insist(run, 'Deleting the backup', () => database.dropBackup({ run: run.refBack() }));
+    await insist(run, 'Deleting the backup', () => database.removeBackup({ run: run.refBack() }));
   });
 }
 
@@ -90,7 +111,7 @@ async function unlessRolledBack<T>(run: Run, scope: CancellationScope, wait: () 
   const vote = voting.run(() => condition(granted));
   try {
     await Promise.race([waiting, vote]);
-    if (granted()) throw new RollBackGranted(`Roll back asked for by ${[...run.rollBackVotes].join(', ')}.`);
+    if (granted()) throw grantRollBack(run);
     return await waiting;
   } finally {
     scope.cancel();

@@ -1,0 +1,102 @@
+/** What preflight learns on the shadow, and of production as it was then: it belongs to the claim, and the shadow goes. */
+import type { Client } from 'pg';
+import { KirikaeError } from '../errors';
+import { learntDdl } from '../ledger/tables';
+import { readCatalog, type Catalog } from '../postgres/catalog';
+import { all, one } from '../postgres/connect';
+import { compareDigests, digestsOf, dumpSchema, type Digests, type SchemaDump } from '../postgres/dump';
+import type { Endpoint } from '../postgres/endpoint';
+import type { TableName } from '../postgres/sql';
+import { filledViews } from '../postgres/views';
+import type { Plan } from '../settings/read';
+
+/** Plain data; several MB for hundreds of tables, so that it stays in databases. */
+export interface Learnt {
+  /** The new schema's definition, as the shadow got it. */
+  newSchema: SchemaDump;
+  /** The new schema's tables, for compiling the mapping. */
+  catalog: Catalog;
+  /** Materialized views of the new schema that hold rows, in the order in which they can be refreshed. */
+  filledViews: TableName[];
+  /** Production's definition, owners and grants included, and its settings, as preflight saw them. */
+  production: { definition: Digests; settings: string[] };
+}
+
+/**
+ * Looks at the shadow, which has the new schema, and at production's settings.
+ * @param definition production's, owners and grants included, as preflight has just looked at it
+ */
+export async function learn(
+  { production, shadow }: { production: Client; shadow: Pick<Endpoint, 'client' | 'url'> },
+  plan: Plan,
+  definition: SchemaDump,
+): Promise<Learnt> {
+  const { schemas } = plan.databases.production;
+  return {
+    newSchema: await dumpSchema(shadow.url, schemas, { owners: false }),
+    catalog: await readCatalog(shadow.client, schemas),
+    filledViews: await filledViews(shadow.client, schemas),
+    production: { definition: digestsOf(definition), settings: await settingsOf(production) },
+  };
+}
+
+/** Writes it into schema `kirikae` of the shadow, or of production in the claim's transaction; in place of earlier ones. */
+export async function writeLearnt(client: Client, learnt: Learnt): Promise<void> {
+  await client.query(`set client_min_messages = warning;${learntDdl}`);
+  await client.query(
+    `insert into kirikae.learnt (content) values ($1) on conflict (singleton) do update set content = excluded.content`,
+    [JSON.stringify(learnt)],
+  );
+}
+
+/** Null where nothing was learnt. */
+export async function readLearnt(client: Client): Promise<Learnt | null> {
+  const { there } = await one<{ there: boolean }>(
+    client,
+    `select to_regclass('kirikae.learnt') is not null as there`,
+  );
+  if (!there) return null;
+  const [row] = await all<{ content: string }>(client, 'select content from kirikae.learnt');
+  return row ? (JSON.parse(row.content) as Learnt) : null;
+}
+
+const maxDifferences = 5;
+
+/**
+ * Looks under the fence at what preflight proved: production's definition, owners, grants and settings.
+ * @throws KirikaeError StepFailed naming what has changed since
+ */
+export async function lookAgain(
+  { url, client }: Endpoint,
+  { production: before }: Learnt,
+  plan: Plan,
+): Promise<void> {
+  const { schemas } = plan.databases.production;
+  const definition = digestsOf(await dumpSchema(url, schemas, { owners: true }));
+  const settings = await settingsOf(client);
+  const differences = [
+    ...compareDigests(definition, before.definition),
+    ...settings.filter((setting) => !before.settings.includes(setting)).map((s) => `the setting ${s} is new`),
+    ...before.settings
+      .filter((setting) => !settings.includes(setting))
+      .map((s) => `the setting ${s} is gone`),
+  ];
+  if (differences.length === 0) return;
+  const more = differences.length > maxDifferences ? `; and ${differences.length - maxDifferences} more` : '';
+  throw new KirikaeError(
+    'StepFailed',
+    `Production is not what preflight looked at: ${differences.slice(0, maxDifferences).join('; ')}${more}. Nothing was dropped. Find out who changes it, and start again: preflight then looks at what it is now.`,
+  );
+}
+
+// The fence's own setting aside.
+async function settingsOf(client: Client): Promise<string[]> {
+  const rows = await all<{ setting: string }>(
+    client,
+    `select coalesce(pg_get_userbyid(nullif(setrole, 0)) || ': ', '') || setting as setting
+     from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase, unnest(s.setconfig) as setting
+     where d.datname = current_database() and not (setrole = 0 and setting like 'default\\_transaction\\_read\\_only=%')
+     order by 1`,
+  );
+  return rows.map(({ setting }) => setting);
+}

@@ -1,0 +1,129 @@
+/** What must not be lost of the present database is copied aside before it is emptied: the phase `aside`. */
+import { beginBackup } from '../backup/build';
+import { readBackup } from '../backup/manifest';
+import { unlikeSealed } from '../backup/prove';
+import { indexBackup, sealBackup } from '../backup/seal';
+import type { PartPlan } from '../engine/parts';
+import { KirikaeError } from '../errors';
+import type { Claim } from '../ledger/claim';
+import type { HeldRun, Moved } from '../ledger/held-run';
+import { keepCounters, writtenSince } from '../ledger/late-writes';
+import { readMarker } from '../ledger/marker';
+import { hasReached } from '../ledger/phases';
+import { intend, readIntent } from '../ledger/records';
+import { inTransaction, withClient } from '../postgres/connect';
+import { createDatabase, databaseExists, dropDatabase } from '../postgres/databases';
+import type { Endpoint, Pair } from '../postgres/endpoint';
+import { databaseOf, otherDatabase } from '../postgres/url';
+import { endOtherSessions } from '../reset/fence';
+
+const phases = ['returning', 'aside'] as const;
+
+/** The database that a run copies the present one into, of this window; it stays until people remove it. */
+export function asideUrl(run: HeldRun, claim: Claim): string {
+  const name = `${claim.backup.slice(0, 30)}_abandoned_${claim.id}_${claim.window}`;
+  return otherDatabase(run.url('backup'), name);
+}
+
+/**
+ * Makes the copy ready for its rows, where anything was written since `verified` or that can't be told; an earlier copy that isn't
+ * of the present rows any more is made anew.
+ * @returns the plan of its parts, and its database; null where nothing has to be kept
+ */
+export async function beginAside(run: HeldRun): Promise<PartPlan & { database: string | null }> {
+  return run.hold({ roles: [], phases }, async ({ production }, claim) => {
+    const nothing = { groups: 0, parts: 0, bytes: 0, database: null };
+    if (claim.from === null || !hasReached(claim.from, 'verified')) return nothing;
+    await endOtherSessions(production.client);
+    const url = asideUrl(run, claim);
+    const name = databaseOf(url);
+    const late = await writtenSince(production.client, run.schemas);
+    const isUntouched = late.isKnown && late.tables.length === 0;
+    // Once copied, the counters are those of the copy: what was written after it isn't in it.
+    const wasCopied = claim.phase === 'aside';
+    if (isUntouched) return nothing;
+    if (wasCopied) await dropAside(run, url, claim);
+    await intend(production.client, name, { kind: 'creating', role: 'aside' });
+    const created = await createDatabase(url, production.client, 'backup create');
+    return withAside(run, { production, url }, async (pair) => {
+      const owner = { claim: claim.id, role: 'aside', run: run.identity, created } as const;
+      return { ...(await beginBackup(pair, { schemas: run.schemas, owner })), database: name };
+    });
+  });
+}
+
+/** Seals and verifies the copy; then the run is at `aside`. @returns rows kept, and in which database; null where none are */
+export async function sealAside(
+  run: HeldRun,
+): Promise<{ rows: number; database: string | null; moved: Moved }> {
+  return run.hold({ roles: [], phases }, async ({ production }, claim) => {
+    const url = asideUrl(run, claim);
+    const isMade = (await readIntent(production.client, databaseOf(url)))?.kind === 'creating';
+    const rows = isMade ? await withAside(run, { production, url }, (pair) => seal(run, pair)) : 0;
+    const moved =
+      claim.phase === 'aside'
+        ? await run.mirrored(production.client)
+        : await run.move(production.client, 'aside');
+    return { rows, database: isMade ? databaseOf(url) : null, moved };
+  });
+}
+
+/**
+ * Where the counters can't tell any more whether production is as it was copied aside (a crash, a reset of statistics): reads it whole,
+ * holds it against the copy's manifest, and counts from here on. Leaves everything as it is where it differs, or where there is no copy.
+ */
+export async function countAnew(run: HeldRun, production: Endpoint, claim: Claim): Promise<void> {
+  if (claim.phase !== 'aside' || (await writtenSince(production.client, run.schemas)).isKnown) return;
+  const url = asideUrl(run, claim);
+  const isMade = (await readIntent(production.client, databaseOf(url)))?.kind === 'creating';
+  if (!isMade || !(await databaseExists(url, `${run.label} aside`))) return;
+  const manifest = await withAside(run, { production, url }, async ({ backup }) => {
+    const found = await readMarker(backup.client);
+    const isOwn = found.kind === 'marked' && found.marker.claim === claim.id && found.marker.role === 'aside';
+    return isOwn ? (await readBackup(backup.client)).manifest : null;
+  });
+  if (!manifest) return;
+  await inTransaction(production.client, async () => {
+    // Before the reading: what is written from here on is found, by the reading or by the counters.
+    await keepCounters(production.client, run.schemas);
+    const problems = await unlikeSealed(production, { manifest, untouched: new Set() }, run.work());
+    if (problems.length > 0) throw new KirikaeError('NeedsOperator', writtenAfterAside(problems));
+  });
+}
+
+/** The sentence for a production that isn't as it was copied aside. @param clauses what is known of it */
+export function writtenAfterAside(clauses: readonly string[]): string {
+  const found =
+    clauses.length > 0
+      ? `Production was written to after it was copied aside: ${clauses.join(' ')}`
+      : "Whether production was written to after it was looked at can't be told: its server started again or its statistics were reset.";
+  return `${found} Nothing was emptied. Find out whether anything goes round the fence and stop it; then send retry: it is copied aside again.`;
+}
+
+async function seal(run: HeldRun, pair: Pair): Promise<number> {
+  const { name, hash } = run.plan;
+  // Before it is compared: what is written from here on is found, by the comparison or by the counters.
+  if (!(await readBackup(pair.backup.client)).manifest)
+    await inTransaction(pair.production.client, () => keepCounters(pair.production.client, run.schemas));
+  const { manifest } = await sealBackup(pair, { name, hash, schemas: run.schemas }, run.work());
+  await indexBackup(pair.backup, run.work());
+  return manifest.tables.reduce((sum, table) => sum + table.rows, 0);
+}
+
+async function dropAside(run: HeldRun, url: string, claim: Claim): Promise<void> {
+  if (!(await databaseExists(url, 'aside drop'))) return;
+  const found = await withClient(url, `${run.label} aside`, readMarker);
+  if (found.kind === 'marked' && found.marker.claim === claim.id && found.marker.role === 'aside')
+    await dropDatabase(url, 'aside drop');
+}
+
+// The copy set aside is a backup of its own.
+function withAside<T>(
+  run: HeldRun,
+  { production, url }: { production: Pair['production']; url: string },
+  work: (pair: Pair) => Promise<T>,
+): Promise<T> {
+  return withClient(url, `${run.label} aside`, (client) =>
+    work({ production, backup: { title: 'the copy set aside', url, client } }),
+  );
+}

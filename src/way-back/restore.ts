@@ -1,0 +1,170 @@
+/** The restore as the ledger sees it: the backup proved and held, production emptied, brought back, compared, `restored`. */
+import { sealedManifest } from '../backup/manifest';
+import { holdBackup, isHeld, proveBackup } from '../backup/prove';
+import type { PartPlan, Phase as CopyPhase } from '../engine/parts';
+import { failureType, KirikaeError } from '../errors';
+import { lastAttempt, noteStage, stageDone } from '../ledger/checkpoints';
+import type { Claim } from '../ledger/claim';
+import type { HeldRun, Moved } from '../ledger/held-run';
+import { describeLateWrites, writtenSince } from '../ledger/late-writes';
+import { hasReached, needsRestore } from '../ledger/phases';
+import { setTimeout as wait } from 'node:timers/promises';
+import { APPLICATION, inTransaction, withClient } from '../postgres/connect';
+import type { Endpoint } from '../postgres/endpoint';
+import { endFencedSessions, unsetFence } from '../reset/fence';
+import { beginRestore, compareWithManifest, finishRestore } from '../restore/copy-back';
+import { unlikeKept } from '../reset/prove-kept';
+import { keptSchemas, moveHome } from '../reset/set-aside';
+import { countAnew, writtenAfterAside } from './aside';
+
+const restoring = ['aside', 'emptied'] as const;
+
+/** The plan of a restore, for whoever copies its rows. */
+export interface RestorePlan extends PartPlan {
+  attempt: number;
+  /** The old tables were kept and are proved: they are moved home, and nothing is copied. */
+  isKept: boolean;
+  moved: Moved;
+}
+
+/** Proves that the backup is what was sealed, before anything is emptied. @throws KirikaeError DataDiffer */
+export async function proveOwnBackup(run: HeldRun): Promise<void> {
+  await run.hold({ roles: ['backup'], phases: ['returning', 'aside'] }, async ({ backup }, claim) => {
+    await proveBackup(backup, { manifestHash: claim.manifestHash }, run.work());
+  });
+}
+
+/** Keeps the backup unchanged until the run's signal aborts. */
+export async function holdOwnBackup(run: HeldRun): Promise<void> {
+  await run.hold({ roles: ['backup'], phases: restoring }, () => Promise.resolve());
+  const place = run.place('backup');
+  await withClient(place.url, run.holdLabel, async (client) => {
+    await holdBackup({ ...place, client }, await sealedManifest(client));
+    await new Promise<void>((resolve, reject) => {
+      if (run.signal.aborted) resolve();
+      run.signal.addEventListener('abort', () => resolve());
+      client.once('end', () =>
+        reject(new KirikaeError('Outage', 'The session that holds the backup has ended.')),
+      );
+    });
+  });
+}
+
+/**
+ * Empties production and applies the old definition in one transaction with the phase `emptied`, and plans the rows' way back. An
+ * attempt that was spoilt is begun anew from empty, any other is gone on with. Kept tables are proved instead.
+ * @throws KirikaeError DataDiffer when backup or kept tables aren't as sealed; NeedsOperator when rows came after the copy set aside
+ */
+export async function empty(run: HeldRun): Promise<RestorePlan> {
+  return run.hold({ roles: ['backup'], phases: restoring }, async (pair, claim) => {
+    const [production, backup] = [pair.production.client, pair.backup];
+    await untilHeld(run, backup);
+    const manifest = await proveBackup(backup, { manifestHash: claim.manifestHash }, run.work());
+    const isKept = claim.phase === 'aside' && (await keptSchemas(production)).length > 0;
+    if (isKept && (await unlikeKept(pair.production, manifest, run.work())).length === 0) {
+      const moved = await run.mirrored(production);
+      return { groups: 0, parts: 0, bytes: 0, attempt: 0, isKept: true, moved };
+    }
+    await countAnew(run, pair.production, claim);
+    const last = await lastAttempt(production, 'restore');
+    const isSpoilt = last === 0 || (await stageDone(production, phaseOf(last), 'spoilt'));
+    const attempt = isSpoilt ? last + 1 : last;
+    const { notes, ...plan } = await beginRestore(
+      pair,
+      {
+        schemas: run.schemas,
+        phase: phaseOf(attempt),
+        mayWrite: run.stillMay(restoring),
+        mayEmpty: (client) => mustBeAsCopied(run, client, claim),
+        note: run.advancing('emptied'),
+      },
+      run.work(),
+    );
+    const moved = await run.mirrored(production);
+    return { ...plan, attempt, isKept: false, moved: { ...moved, notes: [...notes, ...moved.notes] } };
+  });
+}
+
+/** Keys, indexes, sequences, views and statistics of the restored rows. */
+export async function finish(run: HeldRun, attempt: number): Promise<void> {
+  await run.hold({ roles: ['backup'], phases: ['emptied'] }, (pair) =>
+    spoiling(pair.production, attempt, () =>
+      finishRestore(
+        pair,
+        { schemas: run.schemas, phase: phaseOf(attempt), mayWrite: run.stillMay(['emptied']) },
+        run.work(),
+      ),
+    ),
+  );
+}
+
+/** Holds everything restored against the manifest. @throws KirikaeError DataDiffer; the next attempt starts from empty */
+export async function compare(run: HeldRun, attempt: number): Promise<void> {
+  await run.hold({ roles: ['backup'], phases: ['emptied'] }, (pair) =>
+    spoiling(pair.production, attempt, async () => {
+      const manifest = await sealedManifest(pair.backup.client);
+      await compareWithManifest(pair, { schemas: run.schemas, manifest }, run.work());
+    }),
+  );
+}
+
+/**
+ * Writes `restored` and lifts the fence in one transaction; from there nothing restores again. Kept tables are moved home in the
+ * same transaction.
+ */
+export async function markRestored(run: HeldRun): Promise<Moved> {
+  const phases = ['aside', 'emptied', 'restored'] as const;
+  return run.hold({ roles: [], phases }, async ({ production: { client } }, claim) => {
+    if (claim.phase === 'restored') return run.mirrored(client);
+    const open = async () => {
+      await unsetFence(client, claim);
+      await run.advancing('restored')(client);
+    };
+    if (claim.phase === 'emptied') await inTransaction(client, open);
+    else {
+      const note = async () => {
+        await run.advancing('emptied')(client);
+        await open();
+      };
+      await moveHome(client, run.schemas, { note, mayWrite: run.stillMay(['restored']) });
+    }
+    await endFencedSessions(client);
+    return run.mirrored(client);
+  });
+}
+
+async function untilHeld(run: HeldRun, backup: Endpoint): Promise<void> {
+  for (let looks = 0; !(await isHeld(backup.client, `${APPLICATION} ${run.holdLabel}`)); looks += 1) {
+    if (looks === 100)
+      throw new KirikaeError('Outage', 'The backup is not held unchanged yet; looking again.');
+    await wait(100, undefined, { signal: run.signal });
+  }
+}
+
+// Under the locks of the transaction that empties; what was emptied before has nothing to lose.
+async function mustBeAsCopied(
+  run: HeldRun,
+  production: Endpoint['client'],
+  { phase, from }: Claim,
+): Promise<void> {
+  if (phase === 'emptied' || from === null || !needsRestore(from) || !hasReached(from, 'verified')) return;
+  const late = await writtenSince(production, run.schemas);
+  if (late.isKnown && late.tables.length === 0) return;
+  throw new KirikaeError('NeedsOperator', writtenAfterAside(describeLateWrites(late)));
+}
+
+// What can't be right is not gone on with.
+async function spoiling(production: Endpoint, attempt: number, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    const type = failureType(error);
+    if (type === 'DataDiffer' || type === 'StepFailed')
+      await noteStage(production.client, phaseOf(attempt), 'spoilt').catch(() => undefined);
+    throw error;
+  }
+}
+
+function phaseOf(attempt: number): CopyPhase {
+  return { name: 'restore', attempt };
+}
