@@ -67,11 +67,14 @@ test('says the mistake as JSON alone with --json', async () => {
   expect(JSON.parse(stdout)).toMatchObject({ problems: [expect.stringContaining('does not exist')] });
 });
 
-test('says of recover that it comes later and exits 1', async () => {
-  const { exitCode, stderr } = await runCommand(['recover', 'tumiki'], nobody);
-  expect(exitCode).toBe(1);
-  expect(stderr).toContain('comes in a later version; nothing was done');
-});
+test.each(['recover', 'remove-backup'])(
+  '%s without settings names the file that it looked for',
+  async (name) => {
+    const { exitCode, stderr } = await runCommand([name, 'tumiki'], nobody);
+    expect(exitCode).toBe(2);
+    expect(stderr).toContain('kirikae.yaml does not exist');
+  },
+);
 
 test('lists every problem of the settings at once', async () => {
   const file = path.join(folder, 'wrong.yaml');

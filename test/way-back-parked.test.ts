@@ -63,14 +63,15 @@ async function firstName(): Promise<string> {
 test('keeps the page on when the old version fails its checks, and finishes after retry', async () => {
   migration = await layOutMigration(scene.template);
   const before = await stateOf(migration.production.url);
-  migration.health.status = 500;
   const ending = await withWorker(migration, scene.namespace, async () => {
     const handle = await startRun(scene.client);
+    await untilStatus(handle, ({ step }) => step === 'approval');
+    migration.health.status = 500;
     await approve(handle);
     const status: Status = await parked(handle);
     expect(status).toMatchObject({ outcome: null, live: false });
     expect(status.waitingFor).toMatch(
-      /The check "API answers" of the old version did not succeed: .*The maintenance page stays on/,
+      /The check "API answers" fails at .* The maintenance page is on, the fence does not stand, the ledger is at restored/,
     );
     expect(status.nextAction).toContain(`kirikae retry ${handle.workflowId} --by NAME`);
     expect(await pageStatus()).toBe(503);
@@ -83,7 +84,7 @@ test('keeps the page on when the old version fails its checks, and finishes afte
   await expectAsBefore(migration, before);
 });
 
-test('keeps page and fence when the restored rows are not the sealed ones, and restores from empty after retry', async () => {
+test('empties nothing when the backup is not what was sealed, keeps page and fence, and restores after retry', async () => {
   migration = await layOutMigration(scene.template, manualSmoke);
   const before = await stateOf(migration.production.url);
   const name = await firstName();
@@ -92,7 +93,7 @@ test('keeps page and fence when the restored rows are not the sealed ones, and r
     await failInSmoke(handle);
     const status = await parked(handle);
     expect(status.waitingFor).toMatch(
-      /Restoring production from the backup did not succeed: .*"User" has \d+ rows on both sides, but their content differs \(read again, the backup and production hold the same\).*The maintenance page stays on/,
+      /The backup is not what was sealed: .*"User" has \d+ rows on both sides, but their content differs.* The maintenance page is on, the fence stands, .* the new database is whole and verified/,
     );
     expect(await pageStatus()).toBe(503);
     await withDatabase(migration.production.url, (client) =>
@@ -130,15 +131,15 @@ test('settles as needs-operator with page and fence as they are, and prints comm
     expect.arrayContaining(['the database setting default_transaction_read_only=on', 'the schema kirikae']),
   );
   const { notes } = ending.status;
-  expect(notes.find((note) => note.startsWith('Production '))).toMatch(/fence up, page on, reset at /);
-  const commands = notes.flatMap(
-    (note) => /^(?:To lift|To take|When production is safe)[^:]*: (.*)$/s.exec(note)?.[1] ?? [],
+  expect(notes.find((note) => note.startsWith('Production '))).toMatch(
+    /The maintenance page is on, the fence stands, the ledger is at returning/,
   );
-  expect(commands).toHaveLength(3);
+  const commands = notes.flatMap((note) => /^(?:To lift|To take)[^:]*: (.*)$/s.exec(note)?.[1] ?? []);
+  expect(commands).toHaveLength(2);
   for (const command of commands) {
     await promisify(execFile)('sh', ['-c', command], {
       env: { ...process.env, PATH: `${testPostgres().bin}:${process.env.PATH}` },
     });
   }
-  expect(await leftovers(migration)).toEqual(['the shadow database']);
+  expect(await leftovers(migration)).toEqual(['the schema kirikae']);
 });

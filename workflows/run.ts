@@ -64,8 +64,6 @@ export class Run {
   predictedEndMs: number | null = null;
   private waitingSinceMs: number | null = null;
   private waitedMs = 0;
-  /** The sealed backup, before an approval of it is awaited. */
-  sealed: Omit<BackupStatus, 'fingerprint'> | null = null;
   backup: BackupStatus | null = null;
   dropped: Dropped[] = [];
   readonly notes = new Notes();

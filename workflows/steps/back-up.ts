@@ -22,11 +22,13 @@ export async function backUp(run: Run): Promise<void> {
     const { moved, dropped, ...sealed } = await database.sealBackup({ run: run.ref() });
     run.moved(moved);
     run.dropped = dropped;
-    run.sealed = sealed;
     run.at('backup').rows = sealed.rows;
     run.at('backup').rowsTotal = sealed.rows;
     run.at('reset').rowsTotal = sealed.rows;
     run.indexing = indexing(run);
+    // The step approval is there when an approval can count, with what it is of.
+    const { fingerprint } = await database.openApproval({ run: run.ref() });
+    run.backup = { ...sealed, fingerprint };
   });
 }
 
@@ -50,8 +52,7 @@ function indexing(run: Run): Background {
 export async function awaitApproval(run: Run): Promise<void> {
   await doStep(run, { name: 'approval', until: 'approved' }, async () => {
     const ref = run.ref();
-    const { fingerprint } = await database.openApproval({ run: ref });
-    if (run.sealed) run.backup = { ...run.sealed, fingerprint };
+    const fingerprint = run.backup?.fingerprint ?? '';
     const status = run.at('approval');
     const { minimum, timeoutMs } = run.plan.approval;
     status.state = 'waiting';
