@@ -7,6 +7,7 @@ import { databaseExists, dropDatabase } from '../src/postgres/databases';
 import { placesOf, type Endpoint } from '../src/postgres/endpoint';
 import { databaseOf, otherDatabase, placeOf } from '../src/postgres/url';
 import { findPlan, missingVariables, readSettings, settingsFile, type Plan } from '../src/settings/read';
+import { asidePrefix } from '../src/way-back/aside';
 import { CommandFailed } from './failures';
 import { print, printJson, type Io } from './terminal';
 import { typedName } from './typed-name';
@@ -52,7 +53,7 @@ async function candidates(plan: Plan): Promise<string[]> {
     rowsOf<{ name: string }>(
       client,
       `select datname as name from pg_database where starts_with(datname, $1) order by datname`,
-      [`${databaseOf(url).slice(0, 30)}_abandoned_`],
+      [asidePrefix(databaseOf(url))],
     ),
   );
   const backup = (await databaseExists(url, 'remove look')) ? [url] : [];

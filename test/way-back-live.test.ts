@@ -2,6 +2,7 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { leftovers, stateOf } from '../lab/database-state';
 import { withDatabase, query } from '../lab/stage';
+import { asidePrefix } from '../src/way-back/aside';
 import { hasDatabase, testPostgres } from './support/environment';
 import { approve, layOutMigration, untilStatus, type Migration } from './support/migration';
 import { expectAsBefore, openScene, refusalOf, runToEnd, type Scene } from './support/way-back';
@@ -72,6 +73,7 @@ test('brings the old rows back to a database with signs in its name that a URL w
   const ending = await runToEnd(scene, migration, async (handle) => {
     await approve(handle);
     await monitored(handle);
+    await query(migration.production.url, `update "User" set name = 'user at work'`);
     expect(await refusalOf(handle, 'rollBack', { by: 'bob', acceptLoss: true })).toBe('accepted');
   });
   expect(ending).toMatchObject({ closed: 'FAILED', status: { outcome: 'rolled-back', parked: false } });
@@ -134,7 +136,7 @@ test('ends as migrated and keeps the backup when it is cancelled while monitorin
 
 // The database that the present rows were copied into.
 async function asideOf(): Promise<string> {
-  const prefix = `${`${migration.production.name}_backup`.slice(0, 30)}_abandoned_`;
+  const prefix = asidePrefix(`${migration.production.name}_backup`);
   const [found] = await query<{ name: string }>(
     testPostgres().url('postgres'),
     'select datname as name from pg_database where starts_with(datname, $1)',

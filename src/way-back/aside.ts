@@ -19,9 +19,19 @@ import { endOtherSessions } from '../reset/fence';
 
 const phases = ['returning', 'aside'] as const;
 
+/** What the names of databases that are set aside beside a backup begin with: PostgreSQL takes names of 63 bytes. */
+export function asidePrefix(backup: string): string {
+  let cut = '';
+  for (const letter of backup) {
+    if (Buffer.byteLength(cut + letter) > 30) break;
+    cut += letter;
+  }
+  return `${cut}_abandoned_`;
+}
+
 /** The database that a run copies the present one into, of this window; it stays until people remove it. */
 export function asideUrl(run: HeldRun, claim: Claim): string {
-  const name = `${claim.backup.slice(0, 30)}_abandoned_${claim.id}_${claim.window}`;
+  const name = `${asidePrefix(claim.backup)}${claim.id}_${claim.window}`;
   return otherDatabase(run.url('backup'), name);
 }
 
