@@ -2,8 +2,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
-import { sentence } from '../../src/errors';
+import { Command } from 'commander';
+import { runProgram, wholeNumber } from '../program';
 import { packageRoot } from '../../tools/provide';
 import { startTemporal } from '../../tools/temporal';
 import { openNamespaceAt } from '../namespace';
@@ -68,28 +68,11 @@ async function main({ seed, only, resume }: Options): Promise<number> {
   return wrong.length === 0 ? 0 : 1;
 }
 
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 1_000_000)
-    throw new InvalidArgumentError('Expected a whole number from 1 to 1000000.');
-  return value;
-}
-
-new Command('faults')
-  .description('Lets runs come to each phase, does each fault to them there, and judges how they end.')
-  .option('--seed <n>', 'repeats the order of the cells and the moments', wholeNumber, 1)
-  .option('--only <phase/fault>', 'only the cells whose name holds this', '')
-  .option('--resume', 'skips the cells that are finished')
-  .action(async (options: Options) => {
-    try {
-      process.exitCode = await main(options);
-    } catch (error) {
-      process.stderr.write(`${sentence(error)}\n`);
-      if (process.env.KIRIKAE_DEBUG === '1') console.error(error);
-      process.exitCode = 1;
-    }
-  })
-  .parseAsync()
-  .catch(() => {
-    process.exitCode = 1;
-  });
+runProgram(
+  new Command('faults')
+    .description('Lets runs come to each phase, does each fault to them there, and judges how they end.')
+    .option('--seed <n>', 'repeats the order of the cells and the moments', wholeNumber, 1)
+    .option('--only <phase/fault>', 'only the cells whose name holds this', '')
+    .option('--resume', 'skips the cells that are finished'),
+  main,
+);

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { Client, Connection } from '@temporalio/client';
-import { Command, InvalidArgumentError } from 'commander';
-import { sentence } from '../../src/errors';
+import { Command } from 'commander';
+import { runProgram, wholeNumber } from '../program';
 import { startTemporal } from '../../tools/temporal';
 import { soak } from './soak';
 import { buildStage } from './stage';
@@ -40,28 +40,11 @@ async function main(options: { kills: number; seed: number; users: number }): Pr
   }
 }
 
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 1_000_000)
-    throw new InvalidArgumentError('Expected a whole number from 1 to 1000000.');
-  return value;
-}
-
-new Command('soak')
-  .description('Runs migrations while workers, sessions and servers are killed, and judges every row.')
-  .option('--kills <n>', 'how many kills', wholeNumber, 200)
-  .option('--seed <n>', 'repeats the choice of moments and victims', wholeNumber, 1)
-  .option('--users <n>', 'users of the Tumiki database; about 75 rows each', wholeNumber, 60)
-  .action(async (options: { kills: number; seed: number; users: number }) => {
-    try {
-      process.exitCode = await main(options);
-    } catch (error) {
-      process.stderr.write(`${sentence(error)}\n`);
-      if (process.env.KIRIKAE_DEBUG === '1') console.error(error);
-      process.exitCode = 1;
-    }
-  })
-  .parseAsync()
-  .catch(() => {
-    process.exitCode = 1;
-  });
+runProgram(
+  new Command('soak')
+    .description('Runs migrations while workers, sessions and servers are killed, and judges every row.')
+    .option('--kills <n>', 'how many kills', wholeNumber, 200)
+    .option('--seed <n>', 'repeats the choice of moments and victims', wholeNumber, 1)
+    .option('--users <n>', 'users of the Tumiki database; about 75 rows each', wholeNumber, 60),
+  main,
+);
