@@ -4,56 +4,29 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { Client } from 'pg';
 import { contentOf, leftovers as leftBehind } from '../lab/database-state';
 import { until, withDatabase } from '../lab/stage';
-import { openNamespace } from './support/namespace';
-import type { TestDatabase } from './support/environment';
+import { laidOutForEach } from './support/laid-out';
 import {
-  type Migration,
   type PlanChange,
   approve,
   ending,
-  layOutMigration,
   problemsOf,
   startRun,
   untilStatus,
   withWorker,
 } from './support/migration';
-import { makeTumikiTemplate } from './support/tumiki-template';
 
 jest.setTimeout(240_000);
 
-let template: TestDatabase;
-let server: Awaited<ReturnType<typeof openNamespace>>;
-let migration: Migration;
-let before: Record<string, string>;
-
-beforeAll(async () => {
-  template = await makeTumikiTemplate(20);
-});
-afterAll(async () => {
-  await template.drop();
-});
-// A namespace of its own for each test: a worker that a failing test left behind takes no work of the next.
-beforeEach(async () => {
-  server = await openNamespace('reset');
-});
-afterEach(async () => {
-  await server.close();
-  await migration.drop();
-});
+const scene = laidOutForEach('reset');
 
 const manualSmoke: PlanChange = (plan) => (plan.smoke = [{ name: 'Looks right', kind: 'manual' }]);
-
-async function layOut(change?: PlanChange): Promise<void> {
-  migration = await layOutMigration(template.name, change);
-  before = await contentOf(migration.urls.production);
-}
 
 test.each(['signal', 'update'] as const)(
   'an approval sent before a Temporal reset, as %s, does not run the destructive step after it',
   async (kind) => {
-    await layOut();
-    const handle = await withWorker(migration, server.namespace, async () => {
-      const started = await startRun(server.client);
+    await scene.layOut();
+    const handle = await withWorker(scene.migration, scene.server.namespace, async () => {
+      const started = await startRun(scene.server.client);
       await untilApproval(started);
       return started;
     });
@@ -63,10 +36,10 @@ test.each(['signal', 'update'] as const)(
     let sent: Promise<unknown> = Promise.resolve();
     if (kind === 'signal') await handle.signal('approve', approval);
     else sent = handle.executeUpdate('approve', { args: [approval] }).catch((error: unknown) => error);
-    await withWorker(migration, server.namespace, async () => {
+    await withWorker(scene.migration, scene.server.namespace, async () => {
       const again = await resetBeforeApproval(handle);
       await untilParked(again, 'sealed');
-      expect(await contentOf(migration.urls.production)).toEqual(before);
+      expect(await contentOf(scene.migration.urls.production)).toEqual(scene.before);
       await again.executeUpdate('retry', { args: [{ by: 'bob' }] });
       expect((await ending(again)).outcome).toBe('rolled-back');
       await sent;
@@ -76,16 +49,16 @@ test.each(['signal', 'update'] as const)(
 );
 
 test('a run that is reset to before its approval after it has dropped everything parks, and retry restores', async () => {
-  await layOut(manualSmoke);
-  await withWorker(migration, server.namespace, async () => {
-    const handle = await startRun(server.client);
+  await scene.layOut(manualSmoke);
+  await withWorker(scene.migration, scene.server.namespace, async () => {
+    const handle = await startRun(scene.server.client);
     await approve(handle);
     await untilStatus(handle, (status) => status.step === 'smoke' && status.waitingFor !== null);
-    const dropped = await contentOf(migration.urls.production);
+    const dropped = await contentOf(scene.migration.urls.production);
     const again = await resetBeforeApproval(handle);
     await untilParked(again, 'checked|deployed');
-    expect(existsSync(migration.flagFile)).toBe(true);
-    expect(await contentOf(migration.urls.production)).toEqual(dropped);
+    expect(existsSync(scene.migration.flagFile)).toBe(true);
+    expect(await contentOf(scene.migration.urls.production)).toEqual(dropped);
     await again.executeUpdate('retry', { args: [{ by: 'bob' }] });
     expect((await ending(again)).outcome).toBe('rolled-back');
   });
@@ -93,9 +66,9 @@ test('a run that is reset to before its approval after it has dropped everything
 });
 
 test('a run that is reset to before its approval after it went live parks, and retry ends it as migrated without restoring', async () => {
-  await layOut((plan) => (plan.monitor = { for: '1h', every: '1h' }));
-  await withWorker(migration, server.namespace, async () => {
-    const handle = await startRun(server.client);
+  await scene.layOut((plan) => (plan.monitor = { for: '1h', every: '1h' }));
+  await withWorker(scene.migration, scene.server.namespace, async () => {
+    const handle = await startRun(scene.server.client);
     await approve(handle);
     await untilStatus(handle, (status) => status.step === 'monitor' && status.live);
     const again = await resetBeforeApproval(handle);
@@ -105,14 +78,14 @@ test('a run that is reset to before its approval after it went live parks, and r
     expect(status.outcome).toBe('migrated');
     expect(status.live).toBe(true);
   });
-  expect(existsSync(migration.flagFile)).toBe(false);
-  expect(await problemsOf(migration)).toEqual([]);
+  expect(existsSync(scene.migration.flagFile)).toBe(false);
+  expect(await problemsOf(scene.migration)).toEqual([]);
 });
 
 test('a run that is reset to its very beginning takes no new backup, and retry restores what it dropped', async () => {
-  await layOut(manualSmoke);
-  await withWorker(migration, server.namespace, async () => {
-    const handle = await startRun(server.client);
+  await scene.layOut(manualSmoke);
+  await withWorker(scene.migration, scene.server.namespace, async () => {
+    const handle = await startRun(scene.server.client);
     await approve(handle);
     await untilStatus(handle, (status) => status.step === 'smoke' && status.waitingFor !== null);
     const again = await resetTo(handle, await firstWorkflowTask(handle));
@@ -130,21 +103,21 @@ test.each([
 ])(
   'a run that is reset after it was restored and opened again keeps what users have written since%s',
   async (_when, ledgerStays) => {
-    await layOut((plan) => (plan.rollbackSmoke = []));
-    migration.health.status = 500;
-    await withWorker(migration, server.namespace, async () => {
-      const handle = await startRun(server.client);
+    await scene.layOut((plan) => (plan.rollbackSmoke = []));
+    scene.migration.health.status = 500;
+    await withWorker(scene.migration, scene.server.namespace, async () => {
+      const handle = await startRun(scene.server.client);
       await untilApproval(handle);
       // The ledger can't be removed while somebody reads it; a name like the run's own keeps the fence from ending the reader.
       const reader = new Client({
-        connectionString: migration.urls.production,
+        connectionString: scene.migration.urls.production,
         application_name: 'kirikae test',
       });
       await reader.connect();
       await reader.query('begin; lock table kirikae.claim in access share mode');
       await approve(handle);
-      await until(() => Promise.resolve(!existsSync(migration.flagFile)));
-      await withDatabase(migration.urls.production, async (user) => {
+      await until(() => Promise.resolve(!existsSync(scene.migration.flagFile)));
+      await withDatabase(scene.migration.urls.production, async (user) => {
         await user.query(`update "User" set name = 'written since'`);
         const waiting = `from pg_locks join pg_database d on d.oid = database
         where not granted and datname = current_database()`;
@@ -167,22 +140,22 @@ test.each([
         expect(rows).toEqual([{ name: 'written since' }]);
       });
     });
-    expect(await leftBehind(migration)).toEqual([]);
+    expect(await leftBehind(scene.migration)).toEqual([]);
   },
 );
 
 test('a run that is reset after its end closes as it had ended, without touching production', async () => {
-  await layOut();
-  await withWorker(migration, server.namespace, async () => {
-    const handle = await startRun(server.client);
+  await scene.layOut();
+  await withWorker(scene.migration, scene.server.namespace, async () => {
+    const handle = await startRun(scene.server.client);
     await approve(handle);
     expect((await ending(handle)).outcome).toBe('migrated');
-    const migrated = await contentOf(migration.urls.production);
+    const migrated = await contentOf(scene.migration.urls.production);
     const again = await resetBeforeApproval(handle);
     expect((await ending(again)).outcome).toBe('migrated');
-    expect(await contentOf(migration.urls.production)).toEqual(migrated);
+    expect(await contentOf(scene.migration.urls.production)).toEqual(migrated);
   });
-  expect(await problemsOf(migration)).toEqual([]);
+  expect(await problemsOf(scene.migration)).toEqual([]);
 });
 
 async function untilApproval(handle: WorkflowHandle) {
@@ -196,16 +169,16 @@ async function untilParked(handle: WorkflowHandle, phase: string): Promise<void>
 }
 
 async function expectAsBefore(): Promise<void> {
-  expect(await contentOf(migration.urls.production)).toEqual(before);
-  expect(await leftBehind(migration)).toEqual([]);
-  expect(existsSync(migration.flagFile)).toBe(false);
+  expect(await contentOf(scene.migration.urls.production)).toEqual(scene.before);
+  expect(await leftBehind(scene.migration)).toEqual([]);
+  expect(existsSync(scene.migration.flagFile)).toBe(false);
 }
 
 // A query needs a worker; the details the workflow left in its history don't.
 async function fingerprintWithoutWorker(handle: WorkflowHandle): Promise<string> {
   return withWorker(
-    migration,
-    server.namespace,
+    scene.migration,
+    scene.server.namespace,
     async () => (await untilApproval(handle)).backup?.fingerprint ?? '',
   );
 }
@@ -230,12 +203,12 @@ async function resetBeforeApproval(handle: WorkflowHandle): Promise<WorkflowHand
 }
 
 async function resetTo(handle: WorkflowHandle, eventId: number): Promise<WorkflowHandle> {
-  const { runId } = await server.client.workflowService.resetWorkflowExecution({
-    namespace: server.namespace,
+  const { runId } = await scene.server.client.workflowService.resetWorkflowExecution({
+    namespace: scene.server.namespace,
     workflowExecution: { workflowId: handle.workflowId },
     workflowTaskFinishEventId: eventId as never,
     requestId: `reset-${handle.workflowId}`,
     reason: 'test',
   });
-  return server.client.workflow.getHandle(handle.workflowId, runId);
+  return scene.server.client.workflow.getHandle(handle.workflowId, runId);
 }

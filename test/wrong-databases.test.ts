@@ -2,72 +2,40 @@
 import { existsSync } from 'node:fs';
 import { contentOf, leftovers } from '../lab/database-state';
 import { query } from '../lab/stage';
-import { onServer, type TestDatabase } from './support/environment';
-import {
-  approve,
-  ending,
-  layOutMigration,
-  startRun,
-  untilStatus,
-  withWorker,
-  type Migration,
-  type PlanChange,
-} from './support/migration';
-import { openNamespace, type TestNamespace } from './support/namespace';
-import { makeTumikiTemplate } from './support/tumiki-template';
+import { onServer } from './support/environment';
+import { approve, ending, startRun, untilStatus, withWorker } from './support/migration';
+import { laidOutForEach } from './support/laid-out';
 
 jest.setTimeout(240_000);
 
-let template: TestDatabase;
-let server: TestNamespace;
-let migration: Migration;
-let before: Record<string, string>;
-
-beforeAll(async () => {
-  template = await makeTumikiTemplate(20);
-});
-afterAll(async () => {
-  await template.drop();
-});
-beforeEach(async () => {
-  server = await openNamespace('wrong-databases');
-});
-afterEach(async () => {
-  await server.close();
-  await migration.drop();
-});
-
-async function layOut(change?: PlanChange): Promise<void> {
-  migration = await layOutMigration(template.name, change);
-  before = await contentOf(migration.urls.production);
-}
+const scene = laidOutForEach('wrong-databases');
 
 /** The variable that the worker takes a database's address from. */
 function variableOf(url: string): string {
-  const found = Object.entries(migration.env).find(([, value]) => value === url);
+  const found = Object.entries(scene.migration.env).find(([, value]) => value === url);
   if (!found) throw new Error('no such variable');
   return found[0];
 }
 
 async function expectAsBefore(): Promise<void> {
-  expect(await contentOf(migration.urls.production)).toEqual(before);
-  expect(await leftovers(migration)).toEqual([]);
-  expect(existsSync(migration.flagFile)).toBe(false);
+  expect(await contentOf(scene.migration.urls.production)).toEqual(scene.before);
+  expect(await leftovers(scene.migration)).toEqual([]);
+  expect(existsSync(scene.migration.flagFile)).toBe(false);
 }
 
 test('the two addresses swapped while the approval waits, then a cancel: parked with both names, and right after the repair', async () => {
-  await layOut();
-  const { production, backup } = migration.urls;
+  await scene.layOut();
+  const { production, backup } = scene.migration.urls;
   const [first, second] = [variableOf(production), variableOf(backup)];
-  await withWorker(migration, server.namespace, async () => {
-    const handle = await startRun(server.client);
+  await withWorker(scene.migration, scene.server.namespace, async () => {
+    const handle = await startRun(scene.server.client);
     await untilStatus(handle, (s) => s.step === 'approval' && s.waitingFor !== null);
     Object.assign(process.env, { [first]: backup, [second]: production });
     try {
       await handle.cancel();
       const { waitingFor } = await untilStatus(handle, (s) => s.parked);
       expect(waitingFor).toContain('it is marked as backup of claim');
-      expect(waitingFor).toContain(`${migration.production.name}_backup`);
+      expect(waitingFor).toContain(`${scene.migration.production.name}_backup`);
     } finally {
       Object.assign(process.env, { [first]: production, [second]: backup });
     }
@@ -78,15 +46,15 @@ test('the two addresses swapped while the approval waits, then a cancel: parked 
 });
 
 test("another run's sealed backup under the backup's address restores nothing: parked, and right after the repair", async () => {
-  await layOut((plan) => (plan.smoke = [{ name: 'Looks right', kind: 'manual' }]));
-  const other = `${migration.production.name}_other`;
-  const variable = variableOf(migration.urls.backup);
-  await withWorker(migration, server.namespace, async () => {
-    const handle = await startRun(server.client);
+  await scene.layOut((plan) => (plan.smoke = [{ name: 'Looks right', kind: 'manual' }]));
+  const other = `${scene.migration.production.name}_other`;
+  const variable = variableOf(scene.migration.urls.backup);
+  await withWorker(scene.migration, scene.server.namespace, async () => {
+    const handle = await startRun(scene.server.client);
     await approve(handle);
     await untilStatus(handle, (s) => s.step === 'smoke' && s.waitingFor !== null);
-    await onServer(`create database "${other}" template "${migration.production.name}_backup"`);
-    const yesterday = migration.urls.backup.replace(/[^/]+$/, other);
+    await onServer(`create database "${other}" template "${scene.migration.production.name}_backup"`);
+    const yesterday = scene.migration.urls.backup.replace(/[^/]+$/, other);
     await query(
       yesterday,
       `update kirikae.marker set claim = 'yesterday', oid = d.oid, name = datname
@@ -99,7 +67,7 @@ test("another run's sealed backup under the backup's address restores nothing: p
       expect(parked.waitingFor).toContain('it is marked as backup of claim yesterday');
       expect(parked.wayBack.find(({ name }) => name === 'empty')?.state).not.toBe('done');
     } finally {
-      process.env[variable] = migration.urls.backup;
+      process.env[variable] = scene.migration.urls.backup;
     }
     await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
     expect((await ending(handle)).outcome).toBe('rolled-back');
@@ -108,24 +76,24 @@ test("another run's sealed backup under the backup's address restores nothing: p
 });
 
 test("a user's own schema kirikae is refused, and stays", async () => {
-  await layOut();
-  await query(migration.urls.production, 'create schema kirikae; create table kirikae.mine (id int)');
-  await withWorker(migration, server.namespace, async () => {
-    const status = await ending(await startRun(server.client));
+  await scene.layOut();
+  await query(scene.migration.urls.production, 'create schema kirikae; create table kirikae.mine (id int)');
+  await withWorker(scene.migration, scene.server.namespace, async () => {
+    const status = await ending(await startRun(scene.server.client));
     expect(status.outcome).toBe('refused');
     expect(status.notes.join(' ')).toMatch(/has a schema kirikae of .* that is not a ledger of Kirikae's/);
   });
-  expect(await query(migration.urls.production, 'select * from kirikae.mine')).toEqual([]);
+  expect(await query(scene.migration.urls.production, 'select * from kirikae.mine')).toEqual([]);
 });
 
 test('a backup database that the run was given is emptied when the run goes back, and nobody is asked', async () => {
-  await layOut((plan) => {
+  await scene.layOut((plan) => {
     const databases = plan.databases as { backup: { create: boolean } };
     databases.backup.create = false;
   });
-  await onServer(`create database "${migration.production.name}_backup" template template0`);
-  await withWorker(migration, server.namespace, async () => {
-    const handle = await startRun(server.client);
+  await onServer(`create database "${scene.migration.production.name}_backup" template template0`);
+  await withWorker(scene.migration, scene.server.namespace, async () => {
+    const handle = await startRun(scene.server.client);
     await untilStatus(handle, (s) => s.step === 'approval' && s.waitingFor !== null);
     await handle.cancel();
     expect(await ending(handle)).toMatchObject({ outcome: 'cancelled', parked: false });
@@ -133,5 +101,5 @@ test('a backup database that the run was given is emptied when the run goes back
   await expectAsBefore();
   const left = `select nspname from pg_namespace where nspname = 'kirikae'
     union all select relname from pg_class where relnamespace = 'public'::regnamespace`;
-  expect(await query(migration.urls.backup, left)).toEqual([]);
+  expect(await query(scene.migration.urls.backup, left)).toEqual([]);
 });
