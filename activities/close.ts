@@ -2,17 +2,16 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { failureType, KirikaeError } from '../src/errors';
-import { watchPage } from '../src/host/page-watch';
 import { probeMaintenance } from '../src/host/probe';
-import { claimProduction, isSameWorkflow, ownClaim, readClaim } from '../src/ledger/claim';
+import { claimedByAnother, claimProduction, isSameWorkflow, ownClaim, readClaim } from '../src/ledger/claim';
 import type { HeldRun } from '../src/ledger/held-run';
-import { describeLateWrites, writtenSince } from '../src/ledger/late-writes';
-import { hasReached } from '../src/ledger/phases';
+import { describeLateWrites, isUntouched, writtenSince } from '../src/ledger/late-writes';
+import { closedPhases, hasReached } from '../src/ledger/phases';
 import { readLearnt, writeLearnt } from '../src/new-schema/learnt';
 import { cleanShadow, shadowOwner } from '../src/new-schema/shadow';
 import { databaseOf } from '../src/postgres/url';
 import type { Settings } from '../src/settings/read';
-import { closedPhases, raiseFence, turnPageOn } from '../src/way-back/outside';
+import { keepPageOn, raiseFence, turnPageOn } from '../src/way-back/outside';
 import { openRun, type Moved, type RunRef } from './context';
 
 export function closeActivities(settings: Settings) {
@@ -28,8 +27,9 @@ export function closeActivities(settings: Settings) {
       return run.sessions(['production'], async ({ production: { client: production } }) => {
         const before = await readClaim(production);
         if (!before) await makeClaim(run);
-        else if (isSameWorkflow(before, run.identity)) await ownClaim(production, run.identity, ['claimed']);
-        await claimProduction(production, run.identity, noNewClaim);
+        else if (!isSameWorkflow(before, run.identity))
+          throw new KirikaeError('StepFailed', claimedByAnother(before));
+        else await ownClaim(production, run.identity, ['claimed']);
         await cleanShadow(run.plan, run.url('shadow'), run.identity.firstRunId);
         return run.mirrored(production);
       });
@@ -48,14 +48,8 @@ export function closeActivities(settings: Settings) {
       const late = new AbortController();
       let problem: KirikaeError | null = null;
       let asking = Promise.resolve();
-      const { id, window } = await run.hold({ roles: [], phases: closedPhases }, (_, claim) =>
-        Promise.resolve(claim),
-      );
-      await watchPage(run.plan, {
-        holder: { claim: id, window },
-        key: run.commandKey,
+      await keepPageOn(run, {
         signal: AbortSignal.any([run.signal, late.signal]),
-        look: () => run.lookAgain(closedPhases),
         onSeen: ({ kind }) => {
           if (kind !== 'on again') return;
           asking = whoCameIn(run).then((found) => {
@@ -79,9 +73,6 @@ export function closeActivities(settings: Settings) {
     },
   };
 }
-
-// Harmless: the claim is there.
-const noNewClaim = { id: '', planHash: '', backup: '', learn: () => Promise.resolve() };
 
 async function makeClaim(run: HeldRun): Promise<void> {
   await run.sessions(['production', 'shadow'], async ({ production, shadow }) => {
@@ -109,7 +100,7 @@ async function whoCameIn(run: HeldRun): Promise<KirikaeError | null> {
       return await run.hold({ roles: [], phases: closedPhases }, async ({ production }, claim) => {
         if (!hasReached(claim.phase, 'verified')) return null;
         const late = await writtenSince(production.client, run.schemas);
-        if (late.isKnown && late.tables.length === 0) return null;
+        if (isUntouched(late)) return null;
         return new KirikaeError('NeedsOperator', usersCameIn(describeLateWrites(late)));
       });
     } catch (error) {

@@ -3,7 +3,7 @@ import { readBackup, removeBackup } from '../src/backup/manifest';
 import { readClaim } from '../src/ledger/claim';
 import { describeMarked, isAtHome, readMarker } from '../src/ledger/marker';
 import { all as rowsOf, connect, disconnect, withClient } from '../src/postgres/connect';
-import { databaseExists, dropDatabase } from '../src/postgres/databases';
+import { databaseExists } from '../src/postgres/databases';
 import { placesOf, type Endpoint } from '../src/postgres/endpoint';
 import { databaseOf, otherDatabase, placeOf } from '../src/postgres/url';
 import { findPlan, missingVariables, readSettings, settingsFile, type Plan } from '../src/settings/read';
@@ -77,12 +77,6 @@ async function removeOne(
   } finally {
     await disconnect(client);
   }
-  if (await databaseExists(url, 'remove look')) await dropIfEmptied(url, plan);
-}
-
-// A database that the run was given stays, emptied.
-async function dropIfEmptied(url: string, plan: Plan): Promise<void> {
-  if (url !== placesOf(plan).backup.url) await dropDatabase(url, 'remove');
 }
 
 async function prove(plan: Plan, { client, url }: Endpoint): Promise<{ isWhole: boolean; what: string }> {

@@ -3,7 +3,7 @@ import { randomInt } from 'node:crypto';
 import { sealedManifest, type Manifest } from '../src/backup/manifest';
 import { holdBackup, proveBackup } from '../src/backup/prove';
 import { LEDGER_SCHEMA } from '../src/contract';
-import { describeMarked, readMarker } from '../src/ledger/marker';
+import { describeMarked, isAtHome, readMarker } from '../src/ledger/marker';
 import { all, inTransaction, one } from '../src/postgres/connect';
 import { prepareLike } from '../src/postgres/databases';
 import type { Endpoint, Work } from '../src/postgres/endpoint';
@@ -42,14 +42,14 @@ export async function restoreBackup(io: Io, { from, to, yes, ...options }: Resto
       const manifest = await sealedManifest(backup.client);
       await mayEmpty(io, { target, manifest, yes }, options);
       const say = (text: string) => (options.json ? undefined : print(io, text));
-      const notes = await withDatabase(io, { variable: from, title: 'the backup' }, async (holder) => {
+      await withDatabase(io, { variable: from, title: 'the backup' }, async (holder) => {
         await holdBackup(holder, manifest);
         say(`Proving the backup ${placeOf(backup.url)} …`);
         await proveBackup(backup, { manifestHash: null }, work());
-        return restore({ backup, target, manifest }, say);
+        await restore({ backup, target, manifest }, say);
       });
       await removeCheckpoints(target);
-      report(io, { target, manifest, notes }, options);
+      report(io, { target, manifest }, options);
       return 0;
     }),
   );
@@ -62,13 +62,13 @@ function work(): Work {
 async function restore(
   { backup, target, manifest }: { backup: Endpoint; target: Endpoint; manifest: Manifest },
   say: (text: string) => void,
-): Promise<string[]> {
+): Promise<void> {
   const { schemas } = manifest;
   const said = { rows: 'Copying the rows …', keys: 'Building indexes and keys …', compare: 'Comparing …' };
   // What an earlier restore left that was stopped: each starts from empty.
   await removeCheckpoints(target);
   await prepareLike(target.client, backup.client, schemas);
-  const { notes } = await restoreWhole(
+  await restoreWhole(
     { from: backup, to: target },
     {
       schemas,
@@ -79,7 +79,6 @@ async function restore(
     },
     work(),
   );
-  return notes;
 }
 
 // Two names of one database: a lock that one session holds is taken for the other.
@@ -107,9 +106,7 @@ async function refuseLedger({ client, url }: Endpoint): Promise<void> {
   );
   if (rows.length === 0) return;
   const found = await readMarker(client);
-  const isCopied =
-    found.kind === 'marked' &&
-    (found.marker.oid !== found.marker.here.oid || found.marker.name !== found.marker.here.name);
+  const isCopied = found.kind === 'marked' && !isAtHome(found.marker);
   const next = isCopied
     ? `If this copy is to be restored into, look that no run uses it, and remove that schema: psql --dbname ${databaseOf(url)} --command 'drop schema kirikae cascade'; then run this command again.`
     : 'Let the run that it belongs to end, or bring production to a safe end first (docs/if-it-stops.md), or name another database.';
@@ -153,7 +150,7 @@ async function removeCheckpoints({ client }: Endpoint): Promise<void> {
 
 function report(
   io: Io,
-  { target, manifest, notes }: { target: Endpoint; manifest: Manifest; notes: string[] },
+  { target, manifest }: { target: Endpoint; manifest: Manifest },
   options: CommonOptions,
 ): void {
   const rows = manifest.tables.reduce((sum, table) => sum + table.rows, 0);
@@ -165,9 +162,8 @@ function report(
       plan: manifest.plan,
       tables: manifest.tables.length,
       rows,
-      notes,
+      notes: [],
     });
-  for (const note of notes) print(io, note);
   print(
     io,
     colorsOf(io).green(

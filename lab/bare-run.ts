@@ -1,9 +1,8 @@
 /** A run without Temporal: its claim of production, and the phases of its ledger, for whoever calls the steps one by one. */
 import type { Client } from 'pg';
 import type { BackupOwner } from '../src/backup/manifest';
-import type { Phase } from '../src/contract';
+import { FORWARD, type Phase } from '../src/contract';
 import { advance, claimProduction, ownClaim, type NewClaim, type RunIdentity } from '../src/ledger/claim';
-import { FORWARD } from '../src/ledger/phases';
 import { inTransaction } from '../src/postgres/connect';
 import type { MayWrite, Note } from '../src/postgres/endpoint';
 

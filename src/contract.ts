@@ -29,8 +29,8 @@ export const STEPS = [
 ] as const;
 export type StepName = (typeof STEPS)[number];
 
-/** Where a run stands, as its ledger has it (design: "Phases"). */
-export const PHASES = [
+/** The phases of the way forward, in order. Each says what is done; the step after it may have begun. */
+export const FORWARD = [
   'claimed',
   'closed',
   'fenced',
@@ -43,13 +43,10 @@ export const PHASES = [
   'deployed',
   'checked',
   'live',
-  'returning',
-  'aside',
-  'emptied',
-  'restored',
-  'home',
-  'over',
 ] as const;
+
+/** Where a run stands, as its ledger has it (design: "Phases"). */
+export const PHASES = [...FORWARD, 'returning', 'aside', 'emptied', 'restored', 'home', 'over'] as const;
 export type Phase = (typeof PHASES)[number];
 
 /** The steps of a way back, in order. */

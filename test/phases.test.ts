@@ -1,6 +1,6 @@
 /** The ledger's phases: what may follow what, which way back each calls for, and what the witnesses say together. */
-import { PHASES, type Phase } from '../src/contract';
-import { FORWARD, mayGo, needsRestore, wayBack, type Standing } from '../src/ledger/phases';
+import { FORWARD, PHASES, type Phase } from '../src/contract';
+import { mayGo, needsRestore, wayBack, type Standing } from '../src/ledger/phases';
 import { standingAt } from '../src/ledger/claim';
 import { judge } from '../src/ledger/witnesses';
 

@@ -1,7 +1,7 @@
 /** What docs/if-it-stops.md, "By hand", has from the sources: a way for each place where a ledger can stand, and the ledger's tables. */
-import { PHASES, type Phase, type WayBackStepName } from '../src/contract';
+import { FORWARD, PHASES, type Phase, type WayBackStepName } from '../src/contract';
 import { standingAt } from '../src/ledger/claim';
-import { FORWARD, mayGo, needsRestore, wayBack, type Standing, type Way } from '../src/ledger/phases';
+import { mayGo, needsRestore, wayBack, type Standing, type Way } from '../src/ledger/phases';
 import { ledgerTables } from '../src/ledger/tables';
 
 /** Where a ledger can stand, and the headings to follow; `because` says when, where there is a choice. */

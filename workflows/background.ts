@@ -5,12 +5,17 @@ import { letPeopleDecide } from './do-step';
 import { problemOf } from './failures';
 import type { Background, Run } from './run';
 
-/** Begins it; a cancelled run doesn't end it. @param onFailure called when it ends by itself in a failure */
-function begin(work: () => Promise<void>, onFailure: (error: unknown) => void): Background {
-  const scope = new CancellationScope({
+/** A scope that ends when it is told to, and not with the run's own cancel. */
+export function detachedScope(): CancellationScope {
+  return new CancellationScope({
     cancellable: true,
     parent: new CancellationScope({ cancellable: false }),
   });
+}
+
+/** Begins it; a cancelled run doesn't end it. @param onFailure called when it ends by itself in a failure */
+function begin(work: () => Promise<void>, onFailure: (error: unknown) => void): Background {
+  const scope = detachedScope();
   const done = scope.run(work).catch((error: unknown) => {
     if (!isCancellation(error)) onFailure(error);
   });

@@ -1,7 +1,7 @@
 /** Carrying out a step: its times and state, and parking where an operator can repair what stops it. */
 import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
-import type { StepName, StepProgress } from '../src/contract';
-import { hasReached, type FORWARD } from '../src/ledger/phases';
+import type { FORWARD, StepName, StepProgress } from '../src/contract';
+import { hasReached } from '../src/ledger/phases';
 import { parkedChoices } from './choices';
 import { RollBackGranted, Settled, problemOf } from './failures';
 import { tell } from './people';

@@ -1,7 +1,14 @@
 /** The way back: what the ledger's phase calls for, in the order that keeps the page on until the old database is proved. */
 import type { Stock } from '../activities';
 import type { StepName, WayBackStepName } from '../src/contract';
-import { hasReached, needsRestore, wayBack, type Intent, type Standing } from '../src/ledger/phases';
+import {
+  hasReached,
+  needsRestore,
+  wayBack,
+  wouldRestore,
+  type Intent,
+  type Standing,
+} from '../src/ledger/phases';
 import { letGoOfBackup, unwatched, watchPage } from './background';
 import { database, early, hostOf } from './calls';
 import { grantRollBack, insist, park } from './do-step';
@@ -84,9 +91,7 @@ async function agree(run: Run): Promise<{ standing: Standing; intent: Intent | n
       case 'behind': {
         const { furthest, problem } = stock;
         const answer = await park(run, { problem, next: lookFirst, asksRollBack: true });
-        const way = wayBack(furthest, 'goBack');
-        const restores = way.kind === 'back' && way.steps.includes('restore');
-        if (answer === 'rollBack' || !restores) {
+        if (answer === 'rollBack' || !wouldRestore(furthest)) {
           const standing = await database.adopt({ run: run.refBack(), furthest });
           run.moved({ standing, notes: [] });
           if (answer === 'rollBack') {

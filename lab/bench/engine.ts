@@ -143,7 +143,7 @@ export async function restore(bench: Bench): Promise<number> {
     both(bench, async (pair) => {
       await run.goBack(pair.production.client);
       const what = { schemas, phase, mayWrite: run.mayWrite, note: run.advancing('emptied') };
-      const { groups } = await beginRestore(pair, what, work);
+      const { groups } = await beginRestore(pair, what);
       await copyAll(bench, phase, groups);
       await finishRestore(pair, what, work);
       const manifest = await sealedManifest(pair.backup.client);

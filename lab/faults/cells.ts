@@ -1,6 +1,6 @@
 /** The cells of the table: each phase of a run met by each fault, and how a run may end there. */
-import type { Phase } from '../../src/contract';
-import { FORWARD, hasReached } from '../../src/ledger/phases';
+import { FORWARD, type Phase } from '../../src/contract';
+import { hasReached } from '../../src/ledger/phases';
 import { seededRandom } from '../soak/random';
 
 export const BACK = ['returning', 'aside', 'emptied', 'restored', 'home'] as const satisfies readonly Phase[];

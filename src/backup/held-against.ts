@@ -1,13 +1,39 @@
-/** Production's rows and sequences held against the sealed manifest: before they are dropped, and after they were brought back. */
+/** Production's rows, sequences and definition held against the sealed manifest: before they are dropped, and after they were brought back. */
 import { hashTables } from '../engine/compare';
-import { describeDifferences, hashJob, narrowStored, type StoredSide } from '../engine/differences';
-import type { SequenceState } from '../engine/tables';
-import type { Work } from '../postgres/endpoint';
+import {
+  describeDifferences,
+  hashJob,
+  narrowStored,
+  storedSide,
+  type StoredSide,
+} from '../engine/differences';
+import { readSequenceStates, type SequenceState } from '../engine/tables';
+import { dumpHash, dumpSchema } from '../postgres/dump';
+import type { Endpoint, Work } from '../postgres/endpoint';
 import { qualified } from '../postgres/sql';
 import { sealedTables, type Manifest } from './manifest';
 
-/** Reads production's tables. @returns a sentence for each that isn't as sealed, with its rows by primary key */
-export async function rowsUnlikeManifest(
+/**
+ * Reads production: its tables, sequences and definition, owners and grants included.
+ * @param schemas production's managed ones
+ * @returns a clause for each thing that isn't as sealed; differing rows are named by primary key
+ */
+export async function unlikeManifest(
+  production: StoredSide,
+  backup: Endpoint,
+  { manifest, schemas, work }: { manifest: Manifest; schemas: readonly string[]; work: Work },
+): Promise<string[]> {
+  const copy = await storedSide(backup, manifest.schemas);
+  const problems = await rowsUnlikeManifest(production, copy, { manifest, work });
+  const sequences = await readSequenceStates(production.client, schemas);
+  problems.push(...sequencesUnlikeManifest(sequences, manifest));
+  const ddlHash = dumpHash(await dumpSchema(production.url, schemas, { owners: true }));
+  if (ddlHash !== manifest.ddlHash)
+    problems.push('the definition of the schemas is not the one of the backup');
+  return problems;
+}
+
+async function rowsUnlikeManifest(
   production: StoredSide,
   backup: StoredSide,
   { manifest, work }: { manifest: Manifest; work: Work },

@@ -103,28 +103,56 @@ export async function claimProduction(client: Client, run: RunIdentity, fresh: N
         'This run was made by a Temporal reset, and such a run claims nothing. Production has no claim. Nothing was changed. Start a new run.',
       );
     }
-    await writeMarker(client, fresh.id, 'production');
-    await client.query(claimDdl);
-    await client.query(
-      `insert into kirikae.claim (id, namespace, workflow_id, first_run_id, plan, holder, phase, plan_hash, backup, server, timeline)
-       values ($1, $2, $3, $4, $5, $6, 'claimed', $7, $8, ${serverIdentity})`,
-      [
-        fresh.id,
-        run.namespace,
-        run.workflowId,
-        run.firstRunId,
-        run.plan,
-        run.runId,
-        fresh.planHash,
-        fresh.backup,
-      ],
-    );
+    await insertClaim(client, { ...run, ...fresh, phase: 'claimed' }, run.runId);
+    await client.query(`update kirikae.claim set (server, timeline) = (select ${serverIdentity})`);
     await fresh.learn(client);
     await noteEvent(client, { kind: 'claimed', who: run.runId, text: `plan ${run.plan}` });
   });
   const claim = await readClaim(client);
   if (claim && !isSameWorkflow(claim, run)) throw new KirikaeError('StepFailed', claimedByAnother(claim));
   return ownClaim(client, run);
+}
+
+/** What a claim is made of, or made anew from. */
+type ClaimSeed = Pick<
+  Claim,
+  'id' | 'namespace' | 'workflowId' | 'firstRunId' | 'plan' | 'phase' | 'planHash' | 'backup'
+> &
+  Partial<Pick<Claim, 'fenceOn' | 'fenceBefore' | 'manifestHash'>>;
+
+// The marker, the ledger's tables and the claim. In the caller's transaction.
+async function insertClaim(client: Client, seed: ClaimSeed, holder: string): Promise<void> {
+  await writeMarker(client, seed.id, 'production');
+  await client.query(claimDdl);
+  const { id, namespace, workflowId, firstRunId, plan, phase, planHash, backup } = seed;
+  const { fenceOn = false, fenceBefore = null, manifestHash = null } = seed;
+  await client.query(
+    `insert into kirikae.claim (id, namespace, workflow_id, first_run_id, plan, holder, phase, plan_hash, backup,
+       fence_on, fence_before, manifest_hash)
+     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+    [
+      ...[id, namespace, workflowId, firstRunId, plan, holder, phase, planHash, backup],
+      ...[fenceOn, fenceBefore, manifestHash],
+    ],
+  );
+}
+
+/**
+ * Writes into production's ledger what another witness knows, and becomes its holder; a claim that is gone is made anew from its
+ * mirror. In the caller's transaction.
+ */
+export async function adoptStanding(
+  client: Client,
+  { run, furthest, mirror }: { run: RunIdentity; furthest: Standing; mirror: Claim | null },
+): Promise<void> {
+  if (mirror) await insertClaim(client, mirror, run.runId);
+  const seq = furthest.seq + 1;
+  await client.query(
+    `update kirikae.claim set phase = $1, seq = $2, window_no = $3, goes_back_from = $4, holder = $5`,
+    [furthest.phase, seq, furthest.window, furthest.from, run.runId],
+  );
+  const text = `${furthest.phase}, known by the furthest of ledger, mirror and history`;
+  await noteEvent(client, { kind: 'adopted', who: run.runId, text, seq });
 }
 
 /** The sentence for a run that finds production claimed by another. */
@@ -152,13 +180,15 @@ export async function ownClaim(client: Client, run: RunIdentity, phases?: readon
     );
   }
   if (claim.holder !== run.runId) {
-    throw new KirikaeError(
-      'Overtaken',
-      `The ledger in production is held by ${describeHolder(claim)} and is at phase ${claim.phase}, as after a Temporal reset or kirikae recover. This run took no backup and dropped nothing. Send retry to become the holder and go the way that the phase calls for, or settle.`,
-    );
+    throw new KirikaeError('Overtaken', heldByAnother(claim));
   }
   if (phases && !phases.includes(claim.phase)) throw new KirikaeError('Overtaken', wrongPhase(claim, phases));
   return claim;
+}
+
+/** The sentence for a run whose workflow's claim is held by another of its Temporal runs, by `recover`, or by hand. */
+export function heldByAnother(claim: Claim): string {
+  return `The ledger in production is held by ${describeHolder(claim)} and is at phase ${claim.phase}, as after a Temporal reset or kirikae recover. This run took no backup and dropped nothing. Send retry to become the holder and go the way that the phase calls for, or settle.`;
 }
 
 function describeHolder({ holder }: Claim): string {
@@ -195,16 +225,22 @@ export async function advance(client: Client, run: RunIdentity, to: Phase): Prom
   if (claim.phase === to) return claim;
   if (!mayGo(claim, to)) throw new KirikaeError('Overtaken', wrongPhase(claim, [to]));
   const next = standingAt(claim, to);
-  const { rowCount } = await client.query(
+  const [moved] = await all<Claim>(
+    client,
     `update kirikae.claim set phase = $1, seq = $2, window_no = $3, goes_back_from = $4, (server, timeline) = (select ${serverIdentity})
-     where phase = $5 and seq = $6 and holder = $7`,
+     where phase = $5 and seq = $6 and holder = $7 returning ${claimColumns}`,
     [next.phase, next.seq, next.window, next.from, claim.phase, claim.seq, run.runId],
   );
-  if (rowCount !== 1) {
+  if (!moved) {
     throw new KirikaeError('Outage', `The ledger moved on from ${claim.phase} meanwhile; looking again.`);
   }
   await noteEvent(client, { kind: to, who: run.runId, text: `from ${claim.phase}`, seq: next.seq });
-  return { ...claim, ...next };
+  return moved;
+}
+
+/** Where a claim stands. */
+export function standingOf({ phase, seq, window, from }: Standing): Standing {
+  return { phase, seq, window, from };
 }
 
 /** Where a ledger stands after a transition. */

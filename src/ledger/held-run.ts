@@ -16,7 +16,7 @@ import { lanesOfHost } from '../postgres/lanes';
 import { mustEndSessions } from '../postgres/sessions';
 import { databaseOf } from '../postgres/url';
 import type { Plan } from '../settings/read';
-import { advance, ownClaim, standingAt, stillMay, type Claim, type RunIdentity } from './claim';
+import { advance, ownClaim, standingAt, standingOf, stillMay, type Claim, type RunIdentity } from './claim';
 import { proveMarker } from './marker';
 import { writeMirror } from './mirror';
 import { mayGo, type Standing } from './phases';
@@ -143,10 +143,15 @@ export class HeldRun {
     }
   }
 
-  /** A look at the ledger by a session of its own, for whatever isn't in production. @throws KirikaeError Overtaken */
-  async lookAgain(phases: readonly Phase[]): Promise<void> {
+  /** The claim, looked at by a session of its own. @throws KirikaeError Overtaken when this run isn't its holder at these phases */
+  async claimAt(phases: readonly Phase[]): Promise<Claim> {
     const { url } = this.place('production');
-    await withClient(url, `${this.label} look`, (client) => ownClaim(client, this.identity, phases));
+    return withClient(url, `${this.label} look`, (client) => ownClaim(client, this.identity, phases));
+  }
+
+  /** A look at the ledger, for whatever isn't in production. @throws KirikaeError Overtaken */
+  async lookAgain(phases: readonly Phase[]): Promise<void> {
+    await this.claimAt(phases);
   }
 
   /** For work that commits in production: its last statement before COMMIT. */
@@ -164,25 +169,22 @@ export class HeldRun {
    * @param before done in the same transaction
    */
   async move(production: Client, to: Phase, before?: (client: Client) => Promise<void>): Promise<Moved> {
-    const notes: string[] = [];
+    let notes: string[] | null = null;
     if (to === 'live' || to === 'home') {
       const claim = await ownClaim(production, this.identity);
-      if (mayGo(claim, to))
-        notes.push(...(await this.mirror(production, { ...claim, ...standingAt(claim, to) })));
+      if (mayGo(claim, to)) notes = await this.mirror(production, { ...claim, ...standingAt(claim, to) });
     }
-    await inTransaction(production, async () => {
+    const claim = await inTransaction(production, async () => {
       await before?.(production);
-      await advance(production, this.identity, to);
+      return advance(production, this.identity, to);
     });
-    const moved = await this.mirrored(production);
-    return { ...moved, notes: [...notes, ...moved.notes] };
+    return { standing: standingOf(claim), notes: notes ?? (await this.mirror(production, claim)) };
   }
 
   /** Brings the mirror to where production's ledger stands. */
   async mirrored(production: Client): Promise<Moved> {
     const claim = await ownClaim(production, this.identity);
-    const { phase, seq, window, from } = claim;
-    return { standing: { phase, seq, window, from }, notes: await this.mirror(production, claim) };
+    return { standing: standingOf(claim), notes: await this.mirror(production, claim) };
   }
 
   // A backup that doesn't answer holds nothing up. Before it is sealed nothing depends on it, and one that goes takes its mirror along.
@@ -221,7 +223,7 @@ export class HeldRun {
     try {
       await mustEndSessions(client, {
         where: `datname = current_database() and application_name like $1 and application_name <> current_setting('application_name')`,
-        values: [`${APPLICATION} ${this.label} %`],
+        values: [this.ownSessions],
       });
       return { ...place, client };
     } catch (error) {

@@ -58,6 +58,11 @@ export async function writtenSince(client: Client, schemas: readonly string[]): 
   return { isKnown: same, tables };
 }
 
+/** True when it is known that nothing was written. */
+export function isUntouched({ isKnown, tables }: LateWrites): boolean {
+  return isKnown && tables.length === 0;
+}
+
 /** A sentence a table. */
 export function describeLateWrites({ tables }: LateWrites): string[] {
   return tables.map(

@@ -1,7 +1,7 @@
 /** The marker of a database: whose it is and what for. Production, backup, shadow and a copy set aside hold one each. */
 import type { Client } from 'pg';
 import { KirikaeError } from '../errors';
-import { all, one } from '../postgres/connect';
+import { all } from '../postgres/connect';
 import { placeOf } from '../postgres/url';
 import { markerDdl } from './tables';
 
@@ -50,6 +50,16 @@ export function isAtHome({ oid, name, here }: Marker): boolean {
   return oid === here.oid && name === here.name;
 }
 
+/** True when the database is marked as a claim's, for that role, and the marker was written in it. */
+export function isMarkedAs(found: Marked, claim: string, role: MarkedRole): boolean {
+  return (
+    found.kind === 'marked' &&
+    found.marker.claim === claim &&
+    found.marker.role === role &&
+    isAtHome(found.marker)
+  );
+}
+
 /** Marks this database, in the caller's transaction if there is one; an earlier marker is replaced. */
 export async function writeMarker(client: Client, claim: string, role: MarkedRole): Promise<void> {
   await client.query(`set client_min_messages = warning;${markerDdl}`);
@@ -71,13 +81,7 @@ export async function proveMarker(
   role: MarkedRole,
 ): Promise<void> {
   const found = await readMarker(client);
-  if (
-    found.kind === 'marked' &&
-    found.marker.claim === claim &&
-    found.marker.role === role &&
-    isAtHome(found.marker)
-  )
-    return;
+  if (isMarkedAs(found, claim, role)) return;
   throw new KirikaeError(
     'NeedsOperator',
     `The database ${placeOf(url)} is not ${title} of this run (claim ${claim}): ${describeMarked(found)}. Nothing was read or written there. Correct the worker's variables so that they name the run's own databases, start the worker again, and send retry.`,
@@ -94,12 +98,4 @@ export function describeMarked(found: Marked): string {
   return isAtHome(marker)
     ? whose
     : `${whose}, made in the database ${marker.name} (oid ${marker.oid}), and came here with a copy`;
-}
-
-/** The name of the connected database, and its oid. */
-export async function hereOf(client: Client): Promise<{ oid: number; name: string }> {
-  return one(
-    client,
-    'select oid::int8::float8 as oid, datname as name from pg_database where datname = current_database()',
-  );
 }

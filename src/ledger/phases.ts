@@ -1,5 +1,5 @@
 /** The phases of a run and the ways between them; the way back is a function of phase and intent. Pure: workflows import it. */
-import { type Phase, type WayBackStepName } from '../contract';
+import { FORWARD, PHASES, type Phase, type WayBackStepName } from '../contract';
 
 /** Where a run stands, as its ledger has it. */
 export interface Standing {
@@ -11,22 +11,6 @@ export interface Standing {
   /** The phase that a way back comes from; null going forward. */
   from: Phase | null;
 }
-
-/** The phases of the way forward, in order. Each says what is done; the step after it may have begun. */
-export const FORWARD = [
-  'claimed',
-  'closed',
-  'fenced',
-  'sealed',
-  'approved',
-  'reset',
-  'built',
-  'migrated',
-  'verified',
-  'deployed',
-  'checked',
-  'live',
-] as const satisfies readonly Phase[];
 
 /** True when `phase` is on the way forward and at `mark` or behind it. */
 export function hasReached(phase: Phase | null, mark: (typeof FORWARD)[number]): boolean {
@@ -119,6 +103,12 @@ function wholeWayFrom(from: Phase): Way {
   return { kind: 'back', steps: [...proved, 'aside', ...untilRestored, ...untilHome] };
 }
 
+/** True when the way that a ledger calls for by itself would restore old rows. */
+export function wouldRestore(standing: Pick<Standing, 'phase' | 'from'>): boolean {
+  const way = wayBack(standing, 'goBack');
+  return way.kind === 'back' && way.steps.includes('restore');
+}
+
 function standDown(phase: Phase, from: Phase | null): Way {
   const isUnderWay = phase === 'returning' || phase === 'aside';
   if (isUnderWay && from !== null && needsRestore(from)) return { kind: 'forward', to: from };
@@ -134,3 +124,6 @@ function standDown(phase: Phase, from: Phase | null): Way {
 export function needsPage(phase: Phase): boolean {
   return phase !== 'claimed' && phase !== 'live' && phase !== 'home' && phase !== 'over';
 }
+
+/** The phases in which users are kept out by the page. */
+export const closedPhases: readonly Phase[] = PHASES.filter(needsPage);

@@ -1,19 +1,18 @@
 /** The destructive step: everything compared under lock with the sealed manifest, then dropped or set aside, in one transaction. */
-import { rowsUnlikeManifest, sequencesUnlikeManifest } from '../backup/held-against';
+import type { Client } from 'pg';
+import { unlikeManifest } from '../backup/held-against';
 import { hashOfManifest, type Manifest } from '../backup/manifest';
 import { proveBackup } from '../backup/prove';
-import { maxProblems, storedSide, type StoredSide } from '../engine/differences';
-import { readSequenceStates, readStoredTables } from '../engine/tables';
+import { maxProblems } from '../engine/differences';
+import { readStoredTables } from '../engine/tables';
 import { KirikaeError } from '../errors';
 import { namingBlockers } from '../postgres/blockers';
 import { inTransaction } from '../postgres/connect';
-import { dumpHash, dumpSchema } from '../postgres/dump';
-import type { Endpoint, MayWrite, Note, Pair, Work } from '../postgres/endpoint';
+import type { MayWrite, Note, Pair, Work } from '../postgres/endpoint';
 import { emptySchemas } from '../postgres/managed-schemas';
 import { qualified } from '../postgres/sql';
 import { endOtherSessions } from './fence';
 import { setAside } from './set-aside';
-import type { Client } from 'pg';
 
 export interface Reset {
   schemas: readonly string[];
@@ -46,7 +45,7 @@ export async function resetProduction(pair: Pair, reset: Reset, work: Work): Pro
     const tables = await readStoredTables(production, schemas);
     for (const table of tables) await production.query(`lock table only ${qualified(table)} in share mode`);
     const locked = { ...pair.production, tables };
-    const problems = await changesSince({ production: locked, backup: pair.backup }, reset, work);
+    const problems = await unlikeManifest(locked, pair.backup, { manifest, schemas, work });
     if (problems.length > 0) {
       throw new KirikaeError(
         'DataDiffer',
@@ -59,18 +58,4 @@ export async function resetProduction(pair: Pair, reset: Reset, work: Work): Pro
     await mayWrite(production);
   };
   await namingBlockers(production, schemas, () => inTransaction(production, drop));
-}
-
-async function changesSince(
-  { production, backup: copy }: { production: StoredSide; backup: Endpoint },
-  { schemas, manifest }: Reset,
-  work: Work,
-): Promise<string[]> {
-  const backup = await storedSide(copy, schemas);
-  const problems = await rowsUnlikeManifest(production, backup, { manifest, work });
-  const sequences = await readSequenceStates(production.client, schemas);
-  problems.push(...sequencesUnlikeManifest(sequences, manifest));
-  const dump = await dumpSchema(production.url, schemas, { owners: true });
-  if (dumpHash(dump) !== manifest.ddlHash) problems.push('the definition of the schemas has changed');
-  return problems;
 }

@@ -1,12 +1,13 @@
 /** A whole restore in one process: from empty to proved, with the pieces that a run's activities call one by one. */
+import { unlikeManifest } from '../backup/held-against';
 import { sealedManifest, type Manifest } from '../backup/manifest';
 import { copyGroup } from '../engine/copy';
-import { maxProblems } from '../engine/differences';
+import { maxProblems, storedSide } from '../engine/differences';
 import { KirikaeError } from '../errors';
 import type { Endpoint, MayWrite, Work } from '../postgres/endpoint';
 import { inLanes } from '../postgres/lanes';
 import { placeOf } from '../postgres/url';
-import { beginRestore, finishRestore, unlikeManifest } from './copy-back';
+import { beginRestore, finishRestore } from './copy-back';
 
 export interface WholeRestore {
   /** The managed ones. */
@@ -21,17 +22,17 @@ export interface WholeRestore {
 /**
  * Restores a sealed backup into a database and proves it. Whether the backup is still what was sealed is for the caller to prove
  * before (`proveBackup`, `holdBackup`): the first thing this does is to empty the schemas. Checkpoints stay in the target.
- * @returns the manifest that `to` is proved to be, and sentences about what was kept
+ * @returns the manifest that `to` is proved to be
  * @throws KirikaeError DataDiffer naming what differs, what the hook throws, and outages: then the same attempt goes on
  */
 export async function restoreWhole(
   { from, to }: { from: Endpoint; to: Endpoint },
   { schemas, attempt, mayWrite, onStage }: WholeRestore,
   work: Work,
-): Promise<{ manifest: Manifest; notes: string[] }> {
+): Promise<Manifest> {
   const pair = { production: to, backup: from };
   const restore = { schemas, phase: { name: 'restore', attempt } as const, mayWrite };
-  const { groups, notes } = await beginRestore(pair, restore, work);
+  const { groups } = await beginRestore(pair, restore);
   onStage?.('rows');
   await inLanes(
     Array.from({ length: groups }, (_, group) => group),
@@ -50,12 +51,13 @@ export async function restoreWhole(
   await finishRestore(pair, restore, work);
   onStage?.('compare');
   const manifest = await sealedManifest(from.client);
-  const problems = await unlikeManifest(pair, { schemas, manifest }, work);
+  const restored = await storedSide(to, schemas);
+  const problems = await unlikeManifest(restored, from, { manifest, schemas, work });
   if (problems.length > 0) {
     throw new KirikaeError(
       'DataDiffer',
       `The database ${placeOf(to.url)} is not what the backup holds after the restore: ${problems.slice(0, maxProblems).join('; ')}. Find out what changes it, and restore again: a restore starts from empty.`,
     );
   }
-  return { manifest, notes };
+  return manifest;
 }

@@ -276,7 +276,7 @@ export const planSettings = z.strictObject({
   patience: duration
     .default('5m')
     .describe(
-      "How long what is not needed for the way back is waited for: a backup that can't be removed is left and named then.",
+      "How long a backup that isn't needed any more may resist its removal; then it is left and named.",
     ),
   notify: z.array(webhook).default([]).describe(notifications),
 });

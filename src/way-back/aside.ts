@@ -7,8 +7,8 @@ import type { PartPlan } from '../engine/parts';
 import { KirikaeError } from '../errors';
 import type { Claim } from '../ledger/claim';
 import type { HeldRun, Moved } from '../ledger/held-run';
-import { keepCounters, writtenSince } from '../ledger/late-writes';
-import { readMarker } from '../ledger/marker';
+import { isUntouched, keepCounters, writtenSince } from '../ledger/late-writes';
+import { isMarkedAs, readMarker } from '../ledger/marker';
 import { hasReached } from '../ledger/phases';
 import { intend, readIntent } from '../ledger/records';
 import { inTransaction, withClient } from '../postgres/connect';
@@ -48,11 +48,9 @@ export async function beginAside(run: HeldRun): Promise<PartPlan & { database: s
     const url = asideUrl(run, claim);
     const name = databaseOf(url);
     const late = await writtenSince(production.client, run.schemas);
-    const isUntouched = late.isKnown && late.tables.length === 0;
+    if (isUntouched(late)) return nothing;
     // Once copied, the counters are those of the copy: what was written after it isn't in it.
-    const wasCopied = claim.phase === 'aside';
-    if (isUntouched) return nothing;
-    if (wasCopied) await dropAside(run, url, claim);
+    if (claim.phase === 'aside') await dropAside(run, url, claim);
     await intend(production.client, name, { kind: 'creating', role: 'aside' });
     const created = await createDatabase(url, production.client, 'backup create');
     return withAside(run, { production, url }, async (pair) => {
@@ -88,8 +86,7 @@ export async function countAnew(run: HeldRun, production: Endpoint, claim: Claim
   const isMade = (await readIntent(production.client, databaseOf(url)))?.kind === 'creating';
   if (!isMade || !(await databaseExists(url, `${run.label} aside`))) return;
   const manifest = await withAside(run, { production, url }, async ({ backup }) => {
-    const found = await readMarker(backup.client);
-    const isOwn = found.kind === 'marked' && found.marker.claim === claim.id && found.marker.role === 'aside';
+    const isOwn = isMarkedAs(await readMarker(backup.client), claim.id, 'aside');
     return isOwn ? (await readBackup(backup.client)).manifest : null;
   });
   if (!manifest) return;
@@ -123,8 +120,7 @@ async function seal(run: HeldRun, pair: Pair): Promise<number> {
 async function dropAside(run: HeldRun, url: string, claim: Claim): Promise<void> {
   if (!(await databaseExists(url, 'aside drop'))) return;
   const found = await withClient(url, `${run.label} aside`, readMarker);
-  if (found.kind === 'marked' && found.marker.claim === claim.id && found.marker.role === 'aside')
-    await dropDatabase(url, 'aside drop');
+  if (isMarkedAs(found, claim.id, 'aside')) await dropDatabase(url, 'aside drop');
 }
 
 // The copy set aside is a backup of its own.

@@ -1,9 +1,11 @@
 /** The end of a run in production: its backup where it isn't needed, and `over`, after which the ledger goes. */
+import type { Client } from 'pg';
+import { isOwnClone } from '../backup/clone';
 import { removeBackup } from '../backup/manifest';
 import { KirikaeError } from '../errors';
 import { isSameWorkflow, readClaim, type Claim } from '../ledger/claim';
 import type { HeldRun, Moved } from '../ledger/held-run';
-import { readMarker } from '../ledger/marker';
+import { isMarkedAs, readMarker } from '../ledger/marker';
 import { intend, readIntent } from '../ledger/records';
 import { removeLedger } from '../ledger/remove';
 import { describeScratch } from '../ledger/scratch';
@@ -36,16 +38,11 @@ export async function removeOwnBackup(run: HeldRun): Promise<boolean> {
 }
 
 // A clone has production's marker until it is adopted; a database that was just created has none.
-async function whoseBackup(
-  client: Parameters<typeof readMarker>[0],
-  claim: Claim,
-): Promise<'ours' | 'unmarked' | 'others'> {
+async function whoseBackup(client: Client, claim: Claim): Promise<'ours' | 'unmarked' | 'others'> {
   const found = await readMarker(client);
-  if (found.kind === 'none') return (await describeScratch(client)).kind === 'empty' ? 'unmarked' : 'others';
-  if (found.kind === 'foreign' || found.marker.claim !== claim.id) return 'others';
-  const { role, oid, here } = found.marker;
-  if (role === 'backup') return 'ours';
-  return role === 'production' && oid !== here.oid ? 'unmarked' : 'others';
+  if (isMarkedAs(found, claim.id, 'backup')) return 'ours';
+  const isNew = found.kind === 'none' && (await describeScratch(client)).kind === 'empty';
+  return isNew || (await isOwnClone(client, claim.id)) ? 'unmarked' : 'others';
 }
 
 /**

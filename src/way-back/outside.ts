@@ -4,9 +4,11 @@ import type { Phase } from '../contract';
 import { KirikaeError } from '../errors';
 import { runCommand } from '../host/command';
 import { turnMaintenance, type PageHolder } from '../host/page';
+import { watchPage, type PageWatch } from '../host/page-watch';
 import { runCheck } from '../host/smoke';
 import { ownClaim, type Claim } from '../ledger/claim';
 import type { HeldRun, Moved } from '../ledger/held-run';
+import { closedPhases } from '../ledger/phases';
 import { endDeploy, readDeploys } from '../ledger/records';
 import type { Client } from 'pg';
 import { inTransaction } from '../postgres/connect';
@@ -15,30 +17,30 @@ import { namedVariables } from '../settings/environment';
 import type { Plan } from '../settings/read';
 import { milliseconds, type AutomaticCheck } from '../settings/schema';
 
-/** The phases in which users are kept out by the page. */
-export const closedPhases = [
-  'closed',
-  'fenced',
-  'sealed',
-  'approved',
-  'reset',
-  'built',
-  'migrated',
-  'verified',
-  'deployed',
-  'checked',
-  'returning',
-  'aside',
-  'emptied',
-  'restored',
-] as const satisfies readonly Phase[];
-
 /** Turns the page on and waits until it shows from outside; on the way forward production is `closed` then. */
 export async function turnPageOn(run: HeldRun): Promise<Moved> {
-  const phases = ['claimed', ...closedPhases] as const;
+  const phases = ['claimed', ...closedPhases] as const satisfies readonly Phase[];
   return run.hold({ roles: [], phases }, async ({ production: { client } }, claim) => {
     await turnMaintenance(run.plan, 'on', pageTurn(client, { run, claim, phases }));
     return claim.phase === 'claimed' ? run.move(client, 'closed') : run.mirrored(client);
+  });
+}
+
+/**
+ * Keeps the page on as long as the ledger calls for it, until the signal aborts.
+ * @throws KirikaeError Overtaken when it doesn't (any more)
+ */
+export async function keepPageOn(
+  run: HeldRun,
+  { signal, onSeen }: Pick<PageWatch, 'signal' | 'onSeen'>,
+): Promise<void> {
+  const { id, window } = await run.claimAt(closedPhases);
+  await watchPage(run.plan, {
+    holder: { claim: id, window },
+    key: run.commandKey,
+    signal,
+    look: () => run.lookAgain(closedPhases),
+    onSeen,
   });
 }
 

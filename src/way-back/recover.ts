@@ -1,55 +1,26 @@
 /** Recovery without Temporal: the way that the ledger calls for, gone by this process with the functions of the workflow's way back. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
-import type { WayBackStepName } from '../contract';
-import type { Phase as CopyPhase } from '../engine/parts';
 import { KirikaeError } from '../errors';
-import { watchPage } from '../host/page-watch';
 import { endCommandsOf } from '../host/pid-file';
-import { readClaim, type Claim, type RunIdentity } from '../ledger/claim';
+import { readClaim, standingOf, type Claim, type RunIdentity } from '../ledger/claim';
 import { HeldRun, workflowOf } from '../ledger/held-run';
-import { readMarker } from '../ledger/marker';
+import { isAtHome, readMarker } from '../ledger/marker';
 import { readMirror } from '../ledger/mirror';
-import { needsRestore, wayBack, type Standing } from '../ledger/phases';
+import { wayBack, wouldRestore, type Standing } from '../ledger/phases';
 import { readDeploys } from '../ledger/records';
 import { removeLedger } from '../ledger/remove';
 import { cleanShadow } from '../new-schema/shadow';
 import { inTransaction, withClient } from '../postgres/connect';
 import { placesOf } from '../postgres/endpoint';
 import { databaseOf } from '../postgres/url';
-import { rollbackChecks, type Plan } from '../settings/read';
-import { beginAside, sealAside } from './aside';
-import { copyOwnGroup } from './copy-group';
+import type { Plan } from '../settings/read';
 import { describeProduction } from './describe';
-import { finishRun, removeOwnBackup } from './end';
-import {
-  closedPhases,
-  deploysToUndo,
-  raiseFence,
-  runNamedCheck,
-  takePageDown,
-  turnPageOn,
-  undoDeploy,
-} from './outside';
+import { finishRun } from './end';
 import { explain } from './plain-words';
-import {
-  compare,
-  empty,
-  finish,
-  holdOwnBackup,
-  markRestored,
-  proveOwnBackup,
-  type RestorePlan,
-} from './restore';
-import { adopt, endOthersOf, look, standingOf, takeOver, takeStock } from './stock';
-import { comeHome, liftFence, turnBack } from './turn';
-
-/** How a person is told and asked. */
-export interface Operator {
-  say: (sentence: string) => void;
-  /** Has the name of the database typed. @returns false when it wasn't: nothing is done then */
-  confirm: (question: string, database: string) => Promise<boolean>;
-}
+import { Journey, type Operator } from './journey';
+import { adopt, endOthersOf, look, takeOver, takeStock } from './stock';
+import { turnBack } from './turn';
 
 export interface Recovery {
   plan: Plan;
@@ -70,11 +41,15 @@ export interface Recovery {
 export async function recover(recovery: Recovery, operator: Operator): Promise<boolean> {
   const { plan, signal } = recovery;
   const production = placesOf(plan).production;
+  const database = databaseOf(production.url);
   const found = await withClient(production.url, 'recover look', readMarker);
-  if (found.kind === 'marked' && (found.marker.role !== 'production' || !sameDatabase(found.marker)))
+  if (found.kind === 'marked' && !isAtHome(found.marker))
     return removeCopied(production.url, found.marker.name, operator);
   const claim = await findClaim(plan);
-  if (!claim) return nothingToDo(recovery, operator);
+  if (!claim) {
+    operator.say(nothingToDo(database));
+    return true;
+  }
   // A key of this process's own: its pieces of work run beside each other, and none may end another's sessions.
   const run = new HeldRun(plan, {
     identity: identityFor(claim, recovery.host),
@@ -88,24 +63,11 @@ export async function recover(recovery: Recovery, operator: Operator): Promise<b
   const steps = way.kind === 'back' || way.kind === 'close' ? way.steps : [];
   operator.say(await describeProduction(run));
   for (const sentence of await explain(run, standing, steps)) operator.say(sentence);
-  const database = databaseOf(production.url);
   if (!(await operator.confirm(`Bring ${database} to a safe end in this way?`, database))) return false;
   await becomeOnlyOne(run, claim, { settleMs: recovery.settleMs ?? 30_000, operator });
   await goAllTheWay(run, operator);
-  operator.say(`Production ${database} is safe: ${await describeEnd(run)}`);
+  operator.say(`Production ${database} is safe: ${await describeProduction(run)}`);
   return true;
-}
-
-function sameDatabase({
-  oid,
-  name,
-  here,
-}: {
-  oid: number;
-  name: string;
-  here: { oid: number; name: string };
-}) {
-  return oid === here.oid && name === here.name;
 }
 
 async function removeCopied(url: string, from: string, operator: Operator): Promise<boolean> {
@@ -138,11 +100,8 @@ function identityFor(claim: Claim, host: string): RunIdentity {
   return { namespace, workflowId, firstRunId, plan, runId: `recover ${host} ${new Date().toISOString()}` };
 }
 
-async function nothingToDo({ plan }: Recovery, operator: Operator): Promise<boolean> {
-  operator.say(
-    `Neither production ${databaseOf(placesOf(plan).production.url)} nor its backup holds a claim of a run: there is nothing to recover. Look whether the maintenance page is down and the rows are there; if rows are missing, kirikae restore brings a sealed backup back.`,
-  );
-  return Promise.resolve(true);
+function nothingToDo(database: string): string {
+  return `Neither production ${database} nor its backup holds a claim of a run: there is nothing to recover. Look whether the maintenance page is down and the rows are there; if rows are missing, kirikae restore brings a sealed backup back.`;
 }
 
 /** Where the run stands, as all witnesses have it. @returns null when the run had ended */
@@ -170,10 +129,8 @@ async function agreeWith(
       throw new KirikaeError('NeedsOperator', `The ledger is gone, and its mirror too: ${judgement.text}.`);
     case 'behind': {
       const { furthest, text } = judgement;
-      const way = wayBack(furthest, 'goBack');
-      const restores = way.kind === 'back' && way.steps.includes('restore');
       operator.say(`What is known of the run doesn't agree: ${text}.`);
-      if (!restores || acceptLoss) return furthest;
+      if (!wouldRestore(furthest) || acceptLoss) return furthest;
       throw new KirikaeError(
         'NeedsOperator',
         'Nothing was changed: going back would restore on a word that another contradicts. If the furthest of them is right, repeat this with --accept-loss.',
@@ -197,8 +154,9 @@ async function becomeOnlyOne(
   const deploys = await run.sessions(['production'], ({ production }) => readDeploys(production.client));
   const open = deploys.filter(({ ended, failed, undone }) => !ended && !failed && !undone);
   for (const { name, host } of open) {
-    const question = `The deploy "${name}" began on host ${host} and its end isn't known. Make sure that its command doesn't run there any more.`;
-    operator.say(question);
+    operator.say(
+      `The deploy "${name}" began on host ${host} and its end isn't known. Make sure that its command doesn't run there any more.`,
+    );
   }
   if (before.holder.startsWith('recover ')) return;
   operator.say(`Waiting ${Math.round(settleMs / 1_000)} s for whatever the run before was still at.`);
@@ -227,106 +185,4 @@ async function goAllTheWay(run: HeldRun, operator: Operator): Promise<void> {
   }
   await cleanShadow(run.plan, run.url('shadow'), run.identity.firstRunId).catch(() => undefined);
   for (const note of (await finishRun(run)).notes) operator.say(note);
-}
-
-/** One way back in this process. */
-class Journey {
-  private plan: RestorePlan | null = null;
-  private readonly watching = new AbortController();
-  private readonly holding = new AbortController();
-
-  constructor(
-    private readonly run: HeldRun,
-    private readonly operator: Operator,
-    private readonly from: Standing,
-  ) {}
-
-  end(): void {
-    this.watching.abort();
-    this.holding.abort();
-  }
-
-  readonly steps: Record<WayBackStepName, () => Promise<void>> = {
-    pageOn: async () => {
-      await turnPageOn(this.run);
-      await this.watch();
-    },
-    fence: async () => void (await raiseFence(this.run)),
-    proveBackup: () => proveOwnBackup(this.run),
-    aside: async () => {
-      const { groups, database } = await beginAside(this.run);
-      if (database !== null) await this.copy({ name: 'aside', attempt: 1 }, groups);
-      const sealed = await sealAside(this.run);
-      if (sealed.database !== null)
-        this.operator.say(`The database as it was is kept as ${sealed.database} (${sealed.rows} rows).`);
-    },
-    empty: async () => {
-      // Whatever stops the holding stops the emptying, which looks whether it is held.
-      holdOwnBackup(this.run.until(this.holding.signal)).catch(() => undefined);
-      this.plan = await empty(this.run);
-    },
-    restore: async () => {
-      if (!this.plan || this.plan.isKept) return;
-      const { attempt, groups } = this.plan;
-      await this.copy({ name: 'restore', attempt }, groups);
-      await finish(this.run, attempt);
-    },
-    compare: async () => {
-      if (this.plan && !this.plan.isKept) await compare(this.run, this.plan.attempt);
-    },
-    liftFence: async () => {
-      const from = this.from.from ?? this.from.phase;
-      if (needsRestore(from)) await markRestored(this.run);
-      else await liftFence(this.run);
-      this.holding.abort();
-    },
-    undoDeploys: async () => {
-      for (const { name, hasRollback } of await deploysToUndo(this.run)) {
-        if (!hasRollback)
-          this.operator.say(
-            `The deploy "${name}" has no rollback command: bring back its previous version by hand.`,
-          );
-        await undoDeploy(this.run, name);
-      }
-    },
-    rollbackSmoke: async () => {
-      const checks = rollbackChecks(this.run.plan);
-      for (const { name } of checks) await runNamedCheck(this.run, checks, name);
-    },
-    pageOff: async () => {
-      this.watching.abort();
-      if (this.from.phase !== 'live') await comeHome(this.run);
-      await takePageDown(this.run);
-    },
-    removeBackup: async () => void (await removeOwnBackup(this.run)),
-  };
-
-  private async watch(): Promise<void> {
-    const { id, window } = await this.run.hold({ roles: [], phases: closedPhases }, (_, claim) =>
-      Promise.resolve(claim),
-    );
-    watchPage(this.run.plan, {
-      holder: { claim: id, window },
-      key: this.run.commandKey,
-      signal: AbortSignal.any([this.run.signal, this.watching.signal]),
-      look: () => this.run.lookAgain(closedPhases),
-      onSeen: ({ kind }) => this.operator.say(`The maintenance page is ${kind.replace('found ', '')}.`),
-    }).catch(() => undefined);
-  }
-
-  private async copy(phase: CopyPhase, groups: number): Promise<void> {
-    let next = 0;
-    const lane = async () => {
-      while (next < groups) {
-        const group = next;
-        next += 1;
-        await copyOwnGroup(this.run, { phase, group, onProgress: () => undefined });
-      }
-    };
-    await Promise.all(Array.from({ length: this.run.work().lanes }, lane));
-  }
-}
-
-async function describeEnd(run: HeldRun): Promise<string> {
-  return describeProduction(run);
 }

@@ -1,14 +1,15 @@
 /** The restore as the ledger sees it: the backup proved and held, production emptied, brought back, compared, `restored`. */
+import { setTimeout as wait } from 'node:timers/promises';
 import { sealedManifest } from '../backup/manifest';
 import { holdBackup, isHeld, proveBackup } from '../backup/prove';
+import { maxProblems } from '../engine/differences';
 import type { PartPlan, Phase as CopyPhase } from '../engine/parts';
 import { failureType, KirikaeError } from '../errors';
 import { lastAttempt, noteStage, stageDone } from '../ledger/checkpoints';
 import type { Claim } from '../ledger/claim';
 import type { HeldRun, Moved } from '../ledger/held-run';
-import { describeLateWrites, writtenSince } from '../ledger/late-writes';
-import { hasReached, needsRestore } from '../ledger/phases';
-import { setTimeout as wait } from 'node:timers/promises';
+import { describeLateWrites, isUntouched, writtenSince } from '../ledger/late-writes';
+import { hasReached } from '../ledger/phases';
 import { APPLICATION, inTransaction, withClient } from '../postgres/connect';
 import type { Endpoint } from '../postgres/endpoint';
 import { endFencedSessions, unsetFence } from '../reset/fence';
@@ -61,7 +62,8 @@ export async function empty(run: HeldRun): Promise<RestorePlan> {
     await untilHeld(run, backup);
     const manifest = await proveBackup(backup, { manifestHash: claim.manifestHash }, run.work());
     const isKept = claim.phase === 'aside' && (await keptSchemas(production)).length > 0;
-    if (isKept && (await unlikeKept(pair.production, manifest, run.work())).length === 0) {
+    const problems = isKept ? await unlikeKept(pair.production, manifest, run.work()) : [];
+    if (isKept && problems.length === 0) {
       const moved = await run.mirrored(production);
       return { groups: 0, parts: 0, bytes: 0, attempt: 0, isKept: true, moved };
     }
@@ -69,20 +71,21 @@ export async function empty(run: HeldRun): Promise<RestorePlan> {
     const last = await lastAttempt(production, 'restore');
     const isSpoilt = last === 0 || (await stageDone(production, phaseOf(last), 'spoilt'));
     const attempt = isSpoilt ? last + 1 : last;
-    const { notes, ...plan } = await beginRestore(
-      pair,
-      {
-        schemas: run.schemas,
-        phase: phaseOf(attempt),
-        mayWrite: run.stillMay(restoring),
-        mayEmpty: (client) => mustBeAsCopied(run, client, claim),
-        note: run.advancing('emptied'),
-      },
-      run.work(),
-    );
+    const plan = await beginRestore(pair, {
+      schemas: run.schemas,
+      phase: phaseOf(attempt),
+      mayWrite: run.stillMay(restoring),
+      mayEmpty: (client) => mustBeAsCopied(run, client, claim),
+      note: run.advancing('emptied'),
+    });
     const moved = await run.mirrored(production);
-    return { ...plan, attempt, isKept: false, moved: { ...moved, notes: [...notes, ...moved.notes] } };
+    const notes = [...(isKept ? [keptNotUsed(problems)] : []), ...moved.notes];
+    return { ...plan, attempt, isKept: false, moved: { ...moved, notes } };
   });
+}
+
+function keptNotUsed(problems: readonly string[]): string {
+  return `The old objects that were kept are not what was sealed, so the backup's rows are copied back: ${problems.slice(0, maxProblems).join('; ')}.`;
 }
 
 /** Keys, indexes, sequences, views and statistics of the restored rows. */
@@ -147,9 +150,9 @@ async function mustBeAsCopied(
   production: Endpoint['client'],
   { phase, from }: Claim,
 ): Promise<void> {
-  if (phase === 'emptied' || from === null || !needsRestore(from) || !hasReached(from, 'verified')) return;
+  if (phase === 'emptied' || !hasReached(from, 'verified')) return;
   const late = await writtenSince(production, run.schemas);
-  if (late.isKnown && late.tables.length === 0) return;
+  if (isUntouched(late)) return;
   throw new KirikaeError('NeedsOperator', writtenAfterAside(describeLateWrites(late)));
 }
 

@@ -2,21 +2,21 @@
 import type { Client } from 'pg';
 import { failureType } from '../errors';
 import {
+  adoptStanding,
   advance,
   becomeHolder,
+  heldByAnother,
   isSameWorkflow,
-  noteEvent,
-  ownClaim,
   readClaim,
   serverHasMoved,
+  standingOf,
   type Claim,
 } from '../ledger/claim';
 import type { HeldRun } from '../ledger/held-run';
-import { readMarker, writeMarker } from '../ledger/marker';
+import { readMarker } from '../ledger/marker';
 import { readMirror } from '../ledger/mirror';
 import { hasReached, type Standing } from '../ledger/phases';
 import { beginDeploy } from '../ledger/records';
-import { claimDdl } from '../ledger/tables';
 import { judge, type Judgement } from '../ledger/witnesses';
 import { inTransaction, withClient } from '../postgres/connect';
 import { mustEndSessions } from '../postgres/sessions';
@@ -42,11 +42,7 @@ export async function takeStock(run: HeldRun, history: Standing | null): Promise
     const isAfterReset = run.identity.runId !== run.identity.firstRunId;
     const { claim, judgement } = await look(run, production, history);
     if (claim && claim.holder !== run.identity.runId) {
-      const problem = await ownClaim(production, run.identity).then(
-        () => '',
-        (error: unknown) => (error as Error).message,
-      );
-      return { kind: 'overtaken', standing: standingOf(claim), problem };
+      return { kind: 'overtaken', standing: standingOf(claim), problem: heldByAnother(claim) };
     }
     switch (judgement.kind) {
       case 'agreed':
@@ -100,13 +96,8 @@ export async function takeOver(run: HeldRun): Promise<void> {
       const claim = await readClaim(production);
       if (claim && isSameWorkflow(claim, run.identity)) await becomeHolder(production, run.identity);
     });
-    await endOtherSessionsOf(run);
+    await endOthersOf(run, production);
   });
-}
-
-/** Ends this workflow's sessions in production that aren't this piece of work's own. */
-export async function endOtherSessionsOf(run: HeldRun): Promise<void> {
-  await run.sessions(['production'], ({ production: { client } }) => endOthersOf(run, client));
 }
 
 /** Ends this workflow's sessions in a client's database that aren't this piece of work's own. */
@@ -127,46 +118,16 @@ export async function adopt(run: HeldRun, furthest: Standing): Promise<Standing>
     const claim = before && isSameWorkflow(before, run.identity) ? before : null;
     const mirror = claim ? null : await mirrorOf(run, null);
     await inTransaction(production, async () => {
-      if (mirror) await makeAnew(production, mirror, run);
-      await production.query(
-        `update kirikae.claim set phase = $1, seq = $2, window_no = $3, goes_back_from = $4, holder = $5`,
-        [furthest.phase, furthest.seq + 1, furthest.window, furthest.from, run.identity.runId],
-      );
-      await noteEvent(production, {
-        kind: 'adopted',
-        who: run.identity.runId,
-        text: `${furthest.phase}, known by the furthest of ledger, mirror and history`,
-        seq: furthest.seq + 1,
-      });
+      await adoptStanding(production, { run: run.identity, furthest, mirror });
+      if (mirror) await noteDeploys(production, mirror, run);
     });
     return (await run.mirrored(production)).standing;
   });
 }
 
-// What it doesn't know is taken for the worse: every deploy may have begun.
-async function makeAnew(production: Client, mirror: Claim, run: HeldRun): Promise<void> {
-  await writeMarker(production, mirror.id, 'production');
-  await production.query(claimDdl);
-  const { id, namespace, workflowId, firstRunId, plan, phase, planHash, backup } = mirror;
-  await production.query(
-    `insert into kirikae.claim (id, namespace, workflow_id, first_run_id, plan, holder, phase, plan_hash, backup, fence_on, fence_before, manifest_hash)
-     values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-    [
-      id,
-      namespace,
-      workflowId,
-      firstRunId,
-      plan,
-      run.identity.runId,
-      phase,
-      planHash,
-      backup,
-      mirror.fenceOn,
-      mirror.fenceBefore,
-      mirror.manifestHash,
-    ],
-  );
-  if (!hasReached(mirror.from ?? phase, 'verified')) return;
+// What a mirror doesn't know is taken for the worse: every deploy may have begun.
+async function noteDeploys(production: Client, { from, phase }: Claim, run: HeldRun): Promise<void> {
+  if (!hasReached(from ?? phase, 'verified')) return;
   for (const [position, { name }] of run.plan.deploy.entries())
     await beginDeploy(production, { name, position, host: 'unknown', pid: 0 });
 }
@@ -185,9 +146,4 @@ async function mirrorOf(run: HeldRun, claim: Claim | null): Promise<Claim | null
     if (failureType(error) === 'Overtaken') throw error;
     return null;
   }
-}
-
-/** Where a claim stands. */
-export function standingOf({ phase, seq, window, from }: Claim): Standing {
-  return { phase, seq, window, from };
 }

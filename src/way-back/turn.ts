@@ -1,12 +1,12 @@
 /** The turns of a way back that the ledger alone makes: back, forward again, home. */
-import type { Phase } from '../contract';
+import { FORWARD, type Phase } from '../contract';
 import { KirikaeError } from '../errors';
 import { unsetFence, endFencedSessions } from '../reset/fence';
 import type { HeldRun, Moved } from '../ledger/held-run';
-import { FORWARD, needsRestore, wayBack, type Intent } from '../ledger/phases';
+import { hasReached, needsRestore, wayBack, type Intent } from '../ledger/phases';
 import { noteEvent } from '../ledger/claim';
 import { inTransaction } from '../postgres/connect';
-import { endOtherSessionsOf } from './stock';
+import { endOthersOf } from './stock';
 
 const under = ['returning', 'aside', 'emptied', 'restored'] as const satisfies readonly Phase[];
 
@@ -30,7 +30,7 @@ export async function turnBack(
           'Production is live: users may have written since, so nothing goes back without rollBack with acceptLoss.',
         );
       }
-      await endOtherSessionsOf(run);
+      await endOthersOf(run, client);
       return run.move(client, 'returning', async (production) => {
         for (const who of by) await noteEvent(production, { kind: 'loss accepted', who, text: 'rollBack' });
       });
@@ -50,8 +50,7 @@ export async function standDown(run: HeldRun, by: string): Promise<Moved> {
           'NeedsOperator',
           way.kind === 'refused' ? way.why : 'Nothing can be taken back.',
         );
-      const isOpen =
-        way.to === 'live' || FORWARD.indexOf(way.to as 'verified') >= FORWARD.indexOf('verified');
+      const isOpen = hasReached(way.to, 'verified');
       const moved = await run.move(client, way.to, async (production) => {
         await noteEvent(production, { kind: 'stand down', who: by, text: `to ${way.to}` });
         if (isOpen) await unsetFence(production, claim);

@@ -1,8 +1,8 @@
 /** The activities of a stubbed run: each looks at holder and phase as the real one does, and changes the stubbed world alone. */
 import { Context } from '@temporalio/activity';
 import type { Activities } from '../../activities';
-import type { Phase, Report } from '../../src/contract';
-import { FORWARD, hasReached, needsRestore, wayBack } from '../../src/ledger/phases';
+import { FORWARD, type Phase, type Report } from '../../src/contract';
+import { hasReached, needsRestore, wayBack } from '../../src/ledger/phases';
 import { judge } from '../../src/ledger/witnesses';
 import type { Stubs } from './stubbed-run';
 import { failure, mayHoldNewRows, overtaken } from './stub-world';

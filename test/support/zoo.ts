@@ -181,7 +181,7 @@ export class ZooRun {
       await zooRun.goBack(production);
       const { mayWrite } = zooRun;
       const what = { schemas: this.schemas, phase, mayWrite, note: zooRun.advancing('emptied') };
-      await this.copy(await beginRestore(pair, what, reading()), phase);
+      await this.copy(await beginRestore(pair, what), phase);
       await finishRestore(pair, what, reading());
       const manifest = await sealedManifest(backup);
       await compareWithManifest(pair, { schemas: this.schemas, manifest }, reading());

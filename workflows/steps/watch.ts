@@ -7,6 +7,7 @@ import {
   startChild,
   uuid4,
 } from '@temporalio/workflow';
+import { detachedScope } from '../background';
 import { database } from '../calls';
 import { record } from '../checks';
 import { monitorChoices, retireChoices } from '../choices';
@@ -62,10 +63,7 @@ async function watchByChild(
   const { hostQueue, monitor: plan } = run.plan;
   const watch = { run: run.refBack(), hostQueue, checks, everyMs: plan.everyMs, untilMs };
   // A child that is cancelled before it has started goes on for ever: neither a cancel nor a vote reaches it until then.
-  const scope = new CancellationScope({
-    cancellable: true,
-    parent: new CancellationScope({ cancellable: false }),
-  });
+  const scope = detachedScope();
   try {
     await database.confirmLive({ run: run.refBack() });
     // Not by anything that a Temporal reset changes.
