@@ -21,14 +21,12 @@ export interface FlagOwner {
 /**
  * Puts the flag there. One that already is ours stays untouched; one of an older window of the same claim, or without a
  * claim (put there by hand), becomes ours. Everything happens in one tick.
- * @param owner without one the flag names nobody, and one that is there stays as it is
  * @throws KirikaeError Overtaken, with the flag left as it is, when it names a newer window of the claim or another claim
  */
-export function putFlag(file: string, owner: FlagOwner | undefined): void {
+export function putFlag(file: string, owner: FlagOwner): void {
   doing(`The maintenance flag ${file} can't be put there`, () => {
     const found = readFlag(file);
-    if (found !== null && owner === undefined) return;
-    if (found !== null && owner !== undefined) {
+    if (found !== null) {
       refuseForeign(file, found, owner);
       if (found.claim === owner.claim && found.window === owner.window) return;
     }
@@ -40,14 +38,13 @@ export function putFlag(file: string, owner: FlagOwner | undefined): void {
 /**
  * Removes the flag if it is there: ours, of an older window of the same claim, or without a claim. Whoever put one there by
  * hand during a run did what the run does, and expects the page to come down with it. Everything happens in one tick.
- * @param owner without one any flag is removed
  * @throws KirikaeError Overtaken, with the flag left as it is, when it names a newer window of the claim or another claim
  */
-export function removeFlag(file: string, owner: FlagOwner | undefined): void {
+export function removeFlag(file: string, owner: FlagOwner): void {
   doing(`The maintenance flag ${file} can't be removed`, () => {
     const found = readFlag(file);
     if (found === null) return;
-    if (owner !== undefined) refuseForeign(file, found, owner);
+    refuseForeign(file, found, owner);
     rmSync(file, { force: true });
     flushFolder(file);
   });
@@ -73,9 +70,8 @@ function readFlag(file: string): Flag | null {
   };
 }
 
-function textOf(owner: FlagOwner | undefined): string {
-  const whose = owner === undefined ? '' : `claim ${owner.claim}\nwindow ${owner.window}\n`;
-  return `maintenance by kirikae\n${whose}`;
+function textOf({ claim, window }: FlagOwner): string {
+  return `maintenance by kirikae\nclaim ${claim}\nwindow ${window}\n`;
 }
 
 function refuseForeign(file: string, found: Flag, owner: FlagOwner): void {
