@@ -9,7 +9,7 @@ import { KirikaeError } from '../errors';
 import { readMarker, writeMarker } from '../ledger/marker';
 import { describeScratch, emptyScratch } from '../ledger/scratch';
 import { backupDdl } from '../ledger/tables';
-import { all, inTransaction, one } from '../postgres/connect';
+import { all, hasRelation, inTransaction } from '../postgres/connect';
 import { dropDatabase } from '../postgres/databases';
 import type { Endpoint } from '../postgres/endpoint';
 import { qualified, type TableName } from '../postgres/sql';
@@ -113,11 +113,7 @@ export function sealedTables({ tables }: Manifest): Map<string, TableHash> {
 
 /** What the backup says. @throws KirikaeError when it says nothing */
 export async function readBackup(backup: Client): Promise<Backup> {
-  const { there } = await one<{ there: boolean }>(
-    backup,
-    `select to_regclass('kirikae.backup') is not null as there`,
-  );
-  const [row] = there
+  const [row] = (await hasRelation(backup, 'kirikae.backup'))
     ? await all<Omit<Backup, 'manifest'>>(
         backup,
         `select manifest as "manifestText", manifest_hash as "manifestHash", sealed_at as "sealedAt",

@@ -2,7 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from 'pg';
 import { notOfExtension } from '../postgres/extensions';
-import { all, one } from '../postgres/connect';
+import { all, hasRelation, one } from '../postgres/connect';
 import { qualified } from '../postgres/sql';
 
 /** Where witnesses are noted. */
@@ -49,10 +49,7 @@ export async function untouchedTables(
   noted: Noted,
   schemas: readonly string[],
 ): Promise<Set<string>> {
-  const { there } = await one<{ there: boolean }>(client, 'select to_regclass($1) is not null as there', [
-    noted,
-  ]);
-  if (!there || !(await countsAreWhole(client))) return new Set();
+  if (!(await hasRelation(client, noted)) || !(await countsAreWhole(client))) return new Set();
   const before = await all<Witness>(client, `select name, witness from ${noted}`);
   const now = new Map((await readWitnesses(client, schemas)).map(({ name, witness }) => [name, witness]));
   return new Set(before.filter(({ name, witness }) => now.get(name) === witness).map(({ name }) => name));

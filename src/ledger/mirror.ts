@@ -1,6 +1,6 @@
 /** The mirror of the claim in the backup: one row, and the second witness of how far a run has come. */
 import type { Client } from 'pg';
-import { all, inTransaction, one } from '../postgres/connect';
+import { all, hasRelation, inTransaction } from '../postgres/connect';
 import type { Claim } from './claim';
 import { mirrorDdl } from './tables';
 
@@ -20,11 +20,7 @@ export async function writeMirror(backup: Client, claim: Claim): Promise<void> {
 
 /** The claim as the mirror has it; null where there is none. */
 export async function readMirror(backup: Client): Promise<Claim | null> {
-  const { there } = await one<{ there: boolean }>(
-    backup,
-    `select to_regclass('kirikae.mirror') is not null as there`,
-  );
-  if (!there) return null;
+  if (!(await hasRelation(backup, 'kirikae.mirror'))) return null;
   const [row] = await all<{ content: string }>(backup, 'select content from kirikae.mirror');
   return row ? (JSON.parse(row.content) as Claim) : null;
 }

@@ -3,7 +3,7 @@ import type { Client } from 'pg';
 import { KirikaeError } from '../errors';
 import { learntDdl } from '../ledger/tables';
 import { readCatalog, type Catalog } from '../postgres/catalog';
-import { all, one } from '../postgres/connect';
+import { all, hasRelation } from '../postgres/connect';
 import { compareDigests, digestsOf, dumpSchema, type Digests, type SchemaDump } from '../postgres/dump';
 import type { Endpoint } from '../postgres/endpoint';
 import type { TableName } from '../postgres/sql';
@@ -51,11 +51,7 @@ export async function writeLearnt(client: Client, learnt: Learnt): Promise<void>
 
 /** Null where nothing was learnt. */
 export async function readLearnt(client: Client): Promise<Learnt | null> {
-  const { there } = await one<{ there: boolean }>(
-    client,
-    `select to_regclass('kirikae.learnt') is not null as there`,
-  );
-  if (!there) return null;
+  if (!(await hasRelation(client, 'kirikae.learnt'))) return null;
   const [row] = await all<{ content: string }>(client, 'select content from kirikae.learnt');
   return row ? (JSON.parse(row.content) as Learnt) : null;
 }

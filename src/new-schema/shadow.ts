@@ -3,7 +3,7 @@ import type { Client } from 'pg';
 import { KirikaeError } from '../errors';
 import { describeScratch, emptyScratch } from '../ledger/scratch';
 import { shadowDdl } from '../ledger/tables';
-import { all, one, withClient } from '../postgres/connect';
+import { all, hasRelation, withClient } from '../postgres/connect';
 import { createDatabase, dropDatabase, databaseExists, grantLike, prepareLike } from '../postgres/databases';
 import type { Endpoint, Place } from '../postgres/endpoint';
 import { placeOf } from '../postgres/url';
@@ -37,11 +37,7 @@ export function foreignShadow(url: string, objects: readonly string[]): string {
 
 /** Who made the shadow; null when it has no marker. */
 export async function shadowOwner(shadow: Client): Promise<string | null> {
-  const { there } = await one<{ there: boolean }>(
-    shadow,
-    `select to_regclass('kirikae.shadow') is not null as there`,
-  );
-  if (!there) return null;
+  if (!(await hasRelation(shadow, 'kirikae.shadow'))) return null;
   const [row] = await all<{ owner: string }>(shadow, 'select owner from kirikae.shadow');
   return row?.owner ?? null;
 }

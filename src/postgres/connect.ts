@@ -145,3 +145,11 @@ export async function one<T>(client: Client, sql: string, values: unknown[] = []
 export async function all<T>(client: Client, sql: string, values: unknown[] = []): Promise<T[]> {
   return (await client.query(sql, values)).rows as T[];
 }
+
+/** True when there is a relation of that name, with its schema. */
+export async function hasRelation(client: Client, name: string): Promise<boolean> {
+  const { there } = await one<{ there: boolean }>(client, 'select to_regclass($1) is not null as there', [
+    name,
+  ]);
+  return there;
+}

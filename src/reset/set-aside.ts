@@ -3,7 +3,7 @@ import type { Client } from 'pg';
 import { noteWitnesses } from '../backup/witness';
 import { KirikaeError } from '../errors';
 import { keptDdl } from '../ledger/tables';
-import { all, inTransaction, one } from '../postgres/connect';
+import { all, hasRelation, inTransaction, one } from '../postgres/connect';
 import type { MayWrite, Note } from '../postgres/endpoint';
 import { emptySchemas, schemaCatalogues } from '../postgres/managed-schemas';
 import { identifier } from '../postgres/sql';
@@ -21,11 +21,7 @@ export function keptName(n: number): string {
 
 /** Where old objects wait, in the order of the plan's schemas; empty when nothing was set aside (any more). */
 export async function keptSchemas(client: Client): Promise<KeptSchema[]> {
-  const [found] = await all<{ there: boolean }>(
-    client,
-    `select to_regclass('kirikae.kept') is not null as there`,
-  );
-  if (!found?.there) return [];
+  if (!(await hasRelation(client, 'kirikae.kept'))) return [];
   return all<KeptSchema>(client, 'select home, schema from kirikae.kept order by position');
 }
 
