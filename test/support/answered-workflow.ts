@@ -16,7 +16,10 @@ export interface Place {
 export async function answeredRun(place: Place): Promise<ParkAnswer | null> {
   const run = new Run({ plan: 'small', requestedBy: 'alice' });
   run.plan = { approval: { minimum: 2, timeoutMs: 1, requesterMayApprove: false } } as typeof run.plan;
-  Object.assign(run, place);
+  const { phase, ...rest } = place;
+  const goesBack = phase && ['returning', 'aside', 'emptied', 'restored'].includes(phase);
+  if (phase) run.standing = { phase, from: goesBack ? 'migrated' : null, window: 1, seq: 9 };
+  Object.assign(run, rest);
   run.at(place.step).state = 'running';
   openInbox(run);
   await condition(() => run.answer !== null);
