@@ -12,7 +12,7 @@ import { approvers, intend, noteApprovals } from '../src/ledger/records';
 import { countNewRows } from '../src/migrate/new-rows';
 import { compilePlan } from '../src/migrate/plan';
 import { countDrops } from '../src/migrate/verify';
-import { lookAgain } from '../src/new-schema/learnt';
+import { hashOfNewSchema, lookAgain } from '../src/new-schema/learnt';
 import { inTransaction } from '../src/postgres/connect';
 import { createDatabase } from '../src/postgres/databases';
 import { databaseOf } from '../src/postgres/url';
@@ -114,13 +114,14 @@ export function backUpActivities(settings: Settings) {
     },
 
     /**
-     * What an approval must carry to count: this backup, this plan, this claim, this Temporal run. One that a Temporal reset
+     * What an approval must carry to count: this backup, this plan and the schema it gave the shadow, this claim, this Temporal run. One that a Temporal reset
      * applies again carries another run's.
      */
     async openApproval({ run: ref }: { run: RunRef }): Promise<{ fingerprint: string }> {
       const run = await open(ref);
       return run.hold({ roles: [], phases: ['sealed', 'approved'] }, async ({ production }, claim) => {
-        const parts = [claim.manifestHash, run.plan.hash, claim.id, run.identity.runId];
+        const definition = await hashOfNewSchema(production.client);
+        const parts = [claim.manifestHash, run.plan.hash, definition, claim.id, run.identity.runId];
         const fingerprint = createHash('sha256').update(parts.join('\n')).digest('hex').slice(0, 24);
         await inTransaction(production.client, async () => {
           await noteInClaim(production.client, { fingerprint });

@@ -5,6 +5,7 @@ import type { ActivityInboundCallsInterceptor } from '@temporalio/worker';
 import type { Heartbeat, StepName } from '../src/contract';
 import { failureType, sentence, sqlStateOf } from '../src/errors';
 import { fold, LIMITS, lines } from '../src/text';
+import { outageOf } from './outage';
 
 /** Turns an error into the ApplicationFailure that Temporal records; only an `Outage` is retried. */
 export function toFailure(error: unknown, redact: (text: string) => string): ApplicationFailure {
@@ -46,11 +47,20 @@ export function countBothSides(step: StepName): (rows: number) => void {
 /** Heartbeats every second for every activity, and turns whatever it throws into a failure without secrets. */
 export function guardActivities(
   redact: (text: string) => string,
+  patienceMs: (plan: string) => number,
 ): (context: Context) => { inbound: ActivityInboundCallsInterceptor } {
   return (context) => ({
     inbound: {
       async execute(input, next) {
-        const beat = () => context.heartbeat(progress.get(context) ?? {});
+        const outage = outageOf(context);
+        const beat = () => {
+          const counts = progress.get(context);
+          if (counts && counts.rows > 0) outage.end();
+          context.heartbeat({
+            ...counts,
+            ...(outage.sinceMs === null ? {} : { outageSinceMs: outage.sinceMs }),
+          });
+        };
         const timer = setInterval(beat, 1_000);
         try {
           return withoutSecrets(await next(input), redact);
@@ -64,13 +74,27 @@ export function guardActivities(
               nonRetryable: error.nonRetryable ?? false,
             });
           }
-          throw toFailure(error, redact);
+          const failure = toFailure(error, redact);
+          if (failure.type !== 'Outage') throw failure;
+          const sinceMs = outage.begin();
+          beat();
+          throw Date.now() - sinceMs > patienceMs(planOf(input.args)) ? lasting(failure, sinceMs) : failure;
         } finally {
           clearInterval(timer);
         }
       },
     },
   });
+}
+
+// The workflow tells people, and calls the activity again.
+function lasting({ message }: ApplicationFailure, sinceMs: number): ApplicationFailure {
+  return ApplicationFailure.create({ type: 'LongOutage', message, details: [sinceMs], nonRetryable: true });
+}
+
+function planOf(args: unknown[]): string {
+  const [first] = args as [{ run?: { plan?: unknown } } | undefined];
+  return typeof first?.run?.plan === 'string' ? first.run.plan : '';
 }
 
 // What activities say to people may quote a command or a driver, on success too. Names, hashes and counts stay as they are:

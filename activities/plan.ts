@@ -1,13 +1,15 @@
 /** What a workflow may know of a plan: names, counts and times, no secret. */
 import { Context } from '@temporalio/activity';
-import { UsageError } from '../src/errors';
 import { databaseOf } from '../src/postgres/url';
-import { findPlan, missingVariables, rollbackChecks, type Plan, type Settings } from '../src/settings/read';
+import { rollbackChecks, type Plan, type Settings } from '../src/settings/read';
 import { milliseconds } from '../src/settings/schema';
+import { planUnderWay, presentPlan, type RunRef } from './context';
 
 export interface PlanOutline {
   name: string;
+  /** sha256 of all that people approve of it, and of each part by its name. */
   hash: string;
+  parts: Record<string, string>;
   hostQueue: string | null;
   checklist: string[];
   approval: { minimum: number; timeoutMs: number; requesterMayApprove: boolean };
@@ -24,11 +26,12 @@ export interface PlanOutline {
 
 export function planActivities(settings: Settings) {
   return {
-    /** The plan's outline. @throws UsageError for an unknown plan or missing variables: the run is refused */
-    async outlinePlan({ plan: name }: { plan: string }): Promise<PlanOutline> {
-      const plan = findPlan(settings, name);
-      const missing = missingVariables(plan);
-      if (missing.length > 0) throw new UsageError(missing);
+    /**
+     * The plan's outline.
+     * @throws UsageError for an unknown plan or missing variables: the run is refused. After a `retry` KirikaeError NeedsOperator
+     */
+    async outlinePlan({ run }: { run: RunRef }): Promise<PlanOutline> {
+      const plan = run.retry ? planUnderWay(settings, run) : presentPlan(settings, run);
       Context.current().log.info('plan read', { plan: plan.name });
       return Promise.resolve(outline(plan));
     },
@@ -40,6 +43,7 @@ function outline(plan: Plan): PlanOutline {
   return {
     name: plan.name,
     hash: plan.hash,
+    parts: plan.parts,
     hostQueue: plan.hostQueue ?? null,
     checklist: plan.checklist,
     approval: {

@@ -37,6 +37,8 @@ export interface InFlight {
   /** From 2 on the activity has failed before; `lastFailure` says why. */
   attempt: number;
   lastFailure: string | null;
+  /** When the outage began that its attempts meet, in milliseconds since 1970. */
+  outageSinceMs: number | null;
 }
 
 export interface RunView {
@@ -173,9 +175,10 @@ export function retrySentences(view: RunView): string[] {
   return [...new Set(sentences)];
 }
 
-function describeRetry({ step, wayBackStep, activity, attempt, lastFailure }: InFlight): string {
+function describeRetry(part: InFlight): string {
+  const { step, wayBackStep, activity, attempt, lastFailure, outageSinceMs } = part;
   const where = step ?? (wayBackStep ? `going back, ${wayBackStep}` : 'going back');
-  return `${where}: attempt ${attempt} of ${activity}${lastFailure ? `, ${lastFailure}` : ''}`;
+  return `${where}: attempt ${attempt} of ${activity}${lastFailure ? `, ${lastFailure}` : ''}${outageSinceMs === null ? '' : `; no progress since ${new Date(outageSinceMs).toISOString()}`}`;
 }
 
 function inFlightOf(description: WorkflowExecutionDescription, status: Status): InFlight[] {
@@ -189,13 +192,14 @@ function inFlightOf(description: WorkflowExecutionDescription, status: Status): 
       bytes: beat?.bytes ?? 0,
       detail: beat?.detail ?? null,
       attempt: activity.attempt ?? 1,
+      outageSinceMs: beat?.outageSinceMs ?? null,
       lastFailure: activity.lastFailure ? explainRetry(activity.lastFailure.message ?? '') : null,
     };
   });
 }
 
 // `fence` is a step of both ways: the one under way is meant. What doesn't say its step works for the present one.
-function placeOf(beat: Heartbeat | null, status: Status): Pick<InFlight, 'step' | 'wayBackStep'> {
+function placeOf(beat: Partial<Heartbeat> | null, status: Status): Pick<InFlight, 'step' | 'wayBackStep'> {
   const wayBackStep = WAY_BACK_STEPS.find((name) => name === beat?.step);
   const step = STEPS.find((name) => name === beat?.step);
   if (wayBackStep && (isGoingBack(status) || !step)) return { step: null, wayBackStep };
@@ -206,11 +210,12 @@ function placeOf(beat: Heartbeat | null, status: Status): Pick<InFlight, 'step' 
 }
 
 // A heartbeat is a hint for people: one that can't be read is left out.
-function readHeartbeat(payload: Parameters<typeof defaultPayloadConverter.fromPayload>[0]): Heartbeat | null {
+function readHeartbeat(
+  payload: Parameters<typeof defaultPayloadConverter.fromPayload>[0],
+): Partial<Heartbeat> | null {
   try {
     const beat = defaultPayloadConverter.fromPayload<Partial<Heartbeat> | null>(payload);
-    if (!beat?.step) return null;
-    return { step: beat.step, rows: beat.rows ?? 0, bytes: beat.bytes ?? 0, detail: beat.detail };
+    return beat;
   } catch {
     return null;
   }

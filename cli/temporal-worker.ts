@@ -15,6 +15,7 @@ import { copyRowsActivities } from '../activities/copy-rows';
 import { guardActivities } from '../activities/guard';
 import { TASK_QUEUE, copyQueueOf } from '../src/contract';
 import { missingVariables, type Settings } from '../src/settings/read';
+import { milliseconds } from '../src/settings/schema';
 import { redactor } from '../src/host/secrets';
 import { lanesOfHost } from '../src/postgres/lanes';
 
@@ -72,7 +73,7 @@ export async function createWorkers(place: WorkerPlace): Promise<Worker[]> {
     connection,
     namespace,
     ...(identity === undefined ? {} : { identity }),
-    interceptors: { activity: [guardActivities(redactor(settings))] },
+    interceptors: { activity: [guardActivities(redactor(settings), patienceOf(settings))] },
     maxHeartbeatThrottleInterval: '1s',
     defaultHeartbeatThrottleInterval: '1s',
     shutdownGraceTime: place.shutdownGraceTime ?? '10s',
@@ -95,6 +96,12 @@ export async function createWorkers(place: WorkerPlace): Promise<Worker[]> {
       maxConcurrentActivityTaskExecutions: lanes,
     }),
   ]);
+}
+
+// A plan that is gone from the settings parks its run by itself.
+function patienceOf(settings: Settings): (plan: string) => number {
+  return (plan) =>
+    Object.hasOwn(settings.plans, plan) ? milliseconds(settings.plans[plan]?.patience ?? '0s') : Infinity;
 }
 
 function queuesOf(settings: Settings): string[] {

@@ -270,6 +270,8 @@ export interface Heartbeat {
   rows: number;
   bytes: number;
   detail?: string;
+  /** When the outage began that the attempts of this activity meet, in milliseconds since 1970. */
+  outageSinceMs?: number;
 }
 
 export const LEDGER_SCHEMA = 'kirikae';

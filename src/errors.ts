@@ -3,14 +3,24 @@
 /**
  * How a failure is treated (design: "Failure rules").
  * - `Outage`: retried by Temporal until it is over.
+ * - `LongOutage`: one that is longer than the plan's `patience`: people are told, and it is retried all the same.
  * - `NeedsOperator`: parks the run; an operator repairs and says `retry`.
+ * - `NeedsRepair`: the server takes no more, or doesn't let us in: from `reset` on as `NeedsOperator`, before it as `StepFailed`.
  * - `Overtaken`: the ledger is further on than this run's history, or the claim is another's.
  * - `DataDiffer`: a comparison that was carried out and found a difference.
  * - `SnapshotLost`: the moment that a live source was read at is gone; the copy starts again.
  * - `StepFailed`: anything else; the step fails and the way back begins.
  */
 export type FailureType =
-  'Outage' | 'NeedsOperator' | 'Overtaken' | 'DataDiffer' | 'SnapshotLost' | 'StepFailed' | 'UsageError';
+  | 'Outage'
+  | 'LongOutage'
+  | 'NeedsOperator'
+  | 'NeedsRepair'
+  | 'Overtaken'
+  | 'DataDiffer'
+  | 'SnapshotLost'
+  | 'StepFailed'
+  | 'UsageError';
 
 /** A failure with one sentence for people; `type` decides what the run does about it. */
 export class KirikaeError extends Error {
@@ -36,7 +46,7 @@ export class UsageError extends KirikaeError {
 // statement on purpose, and it would be stopped again.
 const outageStates = /^(08...|57P0.|53300|40001|40P01|55P03|55006)$/;
 // An operator repairs these: passwords and who may log in (28), disk full, out of memory.
-const operatorStates = /^(28...|53100|53200)$/;
+const repairStates = /^(28...|53100|53200)$/;
 // The statement's own: features, cardinality, values, constraints, syntax and names, limits, and what functions raise.
 const statementStates = /^(0A|21|22|23|2F|38|39|42|44|54|P0)/;
 const socketErrors = new Set([
@@ -77,10 +87,10 @@ export function failureType(error: unknown): FailureType {
     return error.errors.map(failureType).find((type) => type !== 'StepFailed') ?? 'StepFailed';
   const code = codeOf(error) ?? '';
   if (outageStates.test(code) || socketErrors.has(code) || isMissingSocket(error)) return 'Outage';
-  if (operatorStates.test(code)) return 'NeedsOperator';
+  if (repairStates.test(code)) return 'NeedsRepair';
   if (!(error instanceof Error) || sqlStateOf(error) !== undefined) return 'StepFailed';
   if (code === '' && driverOutage.test(error.message)) return 'Outage';
-  if (code === '' && driverPassword.test(error.message)) return 'NeedsOperator';
+  if (code === '' && driverPassword.test(error.message)) return 'NeedsRepair';
   return error.cause === undefined ? 'StepFailed' : failureType(error.cause);
 }
 
@@ -89,7 +99,7 @@ function isMissingSocket(error: unknown): boolean {
   return codeOf(error) === 'ENOENT' && (error as { syscall?: unknown }).syscall === 'connect';
 }
 
-const textOfOperator =
+const textOfRepair =
   /password authentication failed|no password supplied|no pg_hba\.conf entry|pg_hba\.conf rejects|authentication failed for user|not permitted to log in|FATAL: +role ".*" does not exist|no space left on device|out of (shared )?memory/i;
 const textOfFailure = /FATAL: +(database ".*" does not exist|permission denied for database)/i;
 const textOfOutage =
@@ -97,7 +107,7 @@ const textOfOutage =
 
 /** The same for a program that speaks to PostgreSQL and reports in words (`pg_dump`). A server's own may be in its language. */
 export function failureTypeOfText(text: string): FailureType {
-  if (textOfOperator.test(text)) return 'NeedsOperator';
+  if (textOfRepair.test(text)) return 'NeedsRepair';
   if (textOfFailure.test(text)) return 'StepFailed';
   return textOfOutage.test(text) ? 'Outage' : 'StepFailed';
 }

@@ -56,7 +56,7 @@ describe('a code', () => {
     ['53100', 'disk_full'],
     ['53200', 'out_of_memory'],
   ])('%s (%s) is an operator’s matter', (code, message) => {
-    expect(failureType(made(message, { code }))).toBe('NeedsOperator');
+    expect(failureType(made(message, { code }))).toBe('NeedsRepair');
   });
 
   test.each([
@@ -104,7 +104,7 @@ describe('without a code', () => {
 
   test('a password that is missing is an operator’s matter', () => {
     const message = 'SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string';
-    expect(failureType(new Error(message))).toBe('NeedsOperator');
+    expect(failureType(new Error(message))).toBe('NeedsRepair');
   });
 
   test.each([
@@ -207,12 +207,12 @@ test.each([
   ['pg_dump: error: query failed: FATAL:  terminating connection due to administrator command', 'Outage'],
   ['pg_dump: error: query failed: ERROR:  canceling statement due to lock timeout', 'Outage'],
   ['pg_dump: error: query failed: ERROR:  deadlock detected', 'Outage'],
-  [`${server}FATAL:  password authentication failed for user "a"`, 'NeedsOperator'],
-  [`${server}fe_sendauth: no password supplied`, 'NeedsOperator'],
-  [`${server}FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "a"`, 'NeedsOperator'],
-  [`${server}FATAL:  role "a" does not exist`, 'NeedsOperator'],
-  ['pg_dump: error: query failed: ERROR:  out of shared memory', 'NeedsOperator'],
-  ['pg_dump: error: query failed: ERROR:  could not write to file: No space left on device', 'NeedsOperator'],
+  [`${server}FATAL:  password authentication failed for user "a"`, 'NeedsRepair'],
+  [`${server}fe_sendauth: no password supplied`, 'NeedsRepair'],
+  [`${server}FATAL:  no pg_hba.conf entry for host "10.0.0.1", user "a"`, 'NeedsRepair'],
+  [`${server}FATAL:  role "a" does not exist`, 'NeedsRepair'],
+  ['pg_dump: error: query failed: ERROR:  out of shared memory', 'NeedsRepair'],
+  ['pg_dump: error: query failed: ERROR:  could not write to file: No space left on device', 'NeedsRepair'],
   [`${server}FATAL:  database "a" does not exist`, 'StepFailed'],
   ['pg_dump: error: query failed: ERROR:  permission denied for table a', 'StepFailed'],
   ['pg_dump: error: no matching schemas were found', 'StepFailed'],
@@ -227,7 +227,7 @@ test('an activity that meets an outage is tried again, and nothing else is', () 
     nonRetryable: false,
   });
   expect(failureOf(made('wrong', { code: '28P01' }))).toMatchObject({
-    type: 'NeedsOperator',
+    type: 'NeedsRepair',
     nonRetryable: true,
     message: 'wrong',
   });

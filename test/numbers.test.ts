@@ -51,6 +51,7 @@ describe('rows of a step', () => {
       detail: null,
       attempt: 1,
       lastFailure: null,
+      outageSinceMs: null,
     };
     const view = viewOf(
       {

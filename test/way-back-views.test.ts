@@ -67,7 +67,14 @@ function viewOf(status: Status, inFlight: Partial<InFlight>[] = []): RunView {
     id: 'run-1',
     status,
     execution: 'RUNNING',
-    inFlight: inFlight.map((part) => ({ ...open, rows: 0, attempt: 1, lastFailure: null, ...part })),
+    inFlight: inFlight.map((part) => ({
+      ...open,
+      rows: 0,
+      attempt: 1,
+      lastFailure: null,
+      outageSinceMs: null,
+      ...part,
+    })),
   };
 }
 

@@ -1,5 +1,5 @@
 /** The runbook with stubbed activities: what is waited for, what parks, what people may say, and how a run closes. */
-import type { WorkflowFailedError, WorkflowHandle } from '@temporalio/client';
+import { ApplicationFailure, type WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { StepName } from '../src/contract';
 import {
@@ -164,6 +164,53 @@ describe('parking', () => {
     expect(stubs.calls.filter((made) => made === call)).toHaveLength(2);
   });
 
+  test.each(['fence', 'copyGroup backup'])(
+    'before the reset a full disk or a refused password in %s goes back by itself',
+    async (call) => {
+      const stubs = makeStubs();
+      stubs.failures[call] = [failure('The disk is full.', 'NeedsRepair')];
+      const status = await withStubbedRun(environment, stubs, ending);
+      expect(status).toMatchObject({ outcome: 'rolled-back', parked: false });
+      expect(status.notes.join()).toContain('The disk is full.');
+      expect(wayBackOf(stubs)).toEqual(untouched);
+    },
+  );
+
+  test('from the reset on it parks', async () => {
+    const stubs = makeStubs();
+    stubs.failures.finishMigrate = [failure('The disk is full.', 'NeedsRepair')];
+    const status = await withStubbedRun(environment, stubs, async (handle) => {
+      await approveOnTheWay(handle, (s) => s.parked);
+      await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
+      return ending(handle);
+    });
+    expect(status.outcome).toBe('migrated');
+  });
+
+  test('an outage that lasts is told again and again, and waited out from the reset on', async () => {
+    const stubs = makeStubs();
+    stubs.failures.finishMigrate = [1, 2, 3].map(() => longOutage());
+    const status = await withStubbedRun(environment, stubs, async (handle) => {
+      await approve(handle);
+      return ending(handle);
+    });
+    expect(status).toMatchObject({ outcome: 'migrated', waitingFor: null });
+    expect(status.notes.join()).toMatch(/No progress since .*: connect ECONNREFUSED/);
+    expect(stubs.calls.filter((call) => call === 'finishMigrate')).toHaveLength(4);
+  });
+
+  test('before the reset an outage longer than the time-out of the approval goes back', async () => {
+    const stubs = makeStubs();
+    const { timeoutMs } = stubs.plan.approval;
+    stubs.failures['copyGroup backup'] = [longOutage(), longOutage(timeoutMs + 1_000)];
+    // The way back waits for as long as it takes.
+    stubs.failures.liftFence = [longOutage(3 * timeoutMs), longOutage(4 * timeoutMs)];
+    const status = await withStubbedRun(environment, stubs, ending);
+    expect(status.outcome).toBe('rolled-back');
+    expect(status.notes.join()).toContain('The step backup failed');
+    expect(stubs.calls.filter((call) => call === 'liftFence')).toHaveLength(3);
+  });
+
   test('a parked run that is cancelled goes back', async () => {
     const stubs = makeStubs();
     stubs.failures.fence = [failure('Wrong password.', 'NeedsOperator')];
@@ -246,4 +293,13 @@ async function approveOnTheWay(handle: WorkflowHandle, wanted: Wanted) {
 async function refusal(update: Promise<unknown>): Promise<string> {
   const thrown: unknown = await update.catch((reason: unknown) => reason);
   return (thrown as WorkflowFailedError).cause?.message ?? `accepted: ${String(thrown)}`;
+}
+
+function longOutage(lastedMs = 400_000): ApplicationFailure {
+  return ApplicationFailure.create({
+    type: 'LongOutage',
+    message: 'connect ECONNREFUSED',
+    details: [Date.now() - lastedMs],
+    nonRetryable: true,
+  });
 }

@@ -3,6 +3,7 @@ import { CancellationScope, condition, isCancellation } from '@temporalio/workfl
 import { database, hostOf } from './calls';
 import { letPeopleDecide } from './do-step';
 import { problemOf } from './failures';
+import { bearingAllOutages } from './outages';
 import type { Background, Run } from './run';
 
 /** A scope that ends when it is told to, and not with the run's own cancel. */
@@ -14,11 +15,13 @@ export function detachedScope(): CancellationScope {
 }
 
 /** Begins it; a cancelled run doesn't end it. @param onFailure called when it ends by itself in a failure */
-function begin(work: () => Promise<void>, onFailure: (error: unknown) => void): Background {
+function begin(run: Run, work: () => Promise<void>, onFailure: (error: unknown) => void): Background {
   const scope = detachedScope();
-  const done = scope.run(work).catch((error: unknown) => {
-    if (!isCancellation(error)) onFailure(error);
-  });
+  const done = scope
+    .run(() => bearingAllOutages(run, work))
+    .catch((error: unknown) => {
+      if (!isCancellation(error)) onFailure(error);
+    });
   return { done, cancel: () => scope.cancel() };
 }
 
@@ -33,6 +36,7 @@ export function watchPage(run: Run): void {
   if (run.pageWatch) return;
   const host = hostOf(run.plan.hostQueue);
   const watch = begin(
+    run,
     () => host.watchPage({ run: run.refBack() }),
     (error) => {
       run.pageProblem = problemOf(error);
@@ -78,6 +82,7 @@ export async function heedPage(run: Run): Promise<void> {
 export async function holdingBackup<T>(run: Run, work: () => Promise<T>): Promise<T> {
   run.backupHoldProblem = null;
   run.backupHold ??= begin(
+    run,
     () => database.holdBackup({ run: run.refBack() }),
     (error) => {
       run.backupHoldProblem = problemOf(error);

@@ -1,7 +1,16 @@
 /** How the workflow calls activities: which queue, which patience. The types keep what needs the host from any other queue. */
-import { ActivityCancellationType, proxyActivities, workflowInfo } from '@temporalio/workflow';
+import {
+  ActivityCancellationType,
+  AsyncLocalStorage,
+  proxyActivities,
+  workflowInfo,
+  type ActivityFunction,
+  type ActivityInterfaceFor,
+  type UntypedActivities,
+} from '@temporalio/workflow';
 import type { CopyActivities, DatabaseActivities, HostActivities } from '../activities';
 import { copyQueueOf } from '../src/contract';
+import { longOutageOf, type LongOutage } from './failures';
 
 // Only outages are retryable (activities say so themselves), and they last as long as they last. A heartbeat comes every
 // second; a worker that is silent for ten is taken for dead. Cancelling waits until the activity has really stopped.
@@ -12,8 +21,48 @@ const patient = {
   retry: { initialInterval: '1s', backoffCoefficient: 1.5, maximumInterval: '15s' },
 } as const;
 
+/** What is done about an outage that lasts. */
+export interface Patience {
+  /** Called for each further while that it lasts. @throws what gives the call up; else it is made again */
+  bear: (outage: LongOutage) => Promise<void>;
+  /** The call has succeeded after all. */
+  end: () => void;
+}
+
+/** The patience of the workflow, or of what goes on beside its steps. Without one a long outage is a failure like any other. */
+export const patience = new AsyncLocalStorage<Patience>();
+
+/** The same activities, called again for as long as an outage is borne. */
+function bearing<A extends UntypedActivities>(activities: ActivityInterfaceFor<A>): ActivityInterfaceFor<A> {
+  const again = async <T>(call: () => Promise<T>): Promise<T> => {
+    for (let borne = false; ; borne = true) {
+      try {
+        const result = await call();
+        if (borne) patience.getStore()?.end();
+        return result;
+      } catch (error) {
+        const outage = longOutageOf(error);
+        const store = patience.getStore();
+        if (!outage || !store) throw error;
+        await store.bear(outage);
+      }
+    }
+  };
+  type Call = ActivityFunction & {
+    executeWithOptions: (options: object, args: unknown[]) => Promise<unknown>;
+  };
+  return new Proxy(activities, {
+    get(target, name) {
+      const call = target[name as keyof typeof target] as unknown as Call;
+      const executeWithOptions = (options: object, args: unknown[]) =>
+        again(() => call.executeWithOptions(options, args));
+      return Object.assign((...args: unknown[]) => again(() => call(...args)), { executeWithOptions });
+    },
+  });
+}
+
 /** Activities on the databases. */
-export const database = proxyActivities<DatabaseActivities>(patient);
+export const database = bearing(proxyActivities<DatabaseActivities>(patient));
 
 /** Activities on the databases that are given up after a while. */
 export function within(patienceMs: number) {
@@ -29,12 +78,14 @@ export const early = proxyActivities<DatabaseActivities>({ ...patient, retry: { 
  */
 export function copying() {
   const taskQueue = copyQueueOf(workflowInfo().taskQueue);
-  return proxyActivities<CopyActivities>({ ...patient, taskQueue, allowEagerDispatch: false });
+  return bearing(proxyActivities<CopyActivities>({ ...patient, taskQueue, allowEagerDispatch: false }));
 }
 
 /** Activities on the host of the plan: its own queue where the plan names one. */
 export function hostOf(queue: string | null) {
-  return proxyActivities<HostActivities>(queue === null ? patient : { ...patient, taskQueue: queue });
+  return bearing(
+    proxyActivities<HostActivities>(queue === null ? patient : { ...patient, taskQueue: queue }),
+  );
 }
 
 /** As `hostOf`, with the short patience of preflight. */

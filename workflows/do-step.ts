@@ -3,8 +3,9 @@ import { CancellationScope, condition, isCancellation } from '@temporalio/workfl
 import type { FORWARD, StepName, StepProgress } from '../src/contract';
 import { hasReached } from '../src/ledger/phases';
 import { parkedChoices } from './choices';
-import { RollBackGranted, Settled, problemOf } from './failures';
+import { type Problem, RollBackGranted, Settled, problemOf } from './failures';
 import { tell } from './people';
+import { takeApprovedPlan, takePresentPlan } from './present-plan';
 import { now, type ParkAnswer, type Run } from './run';
 
 /**
@@ -21,16 +22,24 @@ export async function doStep(
   run.step = name;
   for (;;) {
     try {
+      // Preflight begins with the settings as they are.
+      if (run.retry !== null && name !== 'preflight')
+        await (run.live ? takePresentPlan(run) : takeApprovedPlan(run));
       return await timed(run, status, work);
     } catch (error) {
       const problem = problemOf(error);
-      if (isCancellation(error) || problem.type !== 'NeedsOperator') throw error;
+      if (isCancellation(error) || !parks(run, problem)) throw error;
       await park(run, {
         problem: `${name}: ${problem.message}`,
         next: 'repair it and send retry; settle or cancel are the other ways out',
       });
     }
   }
+}
+
+/** True where a failure going forward is a person's to repair. Before the reset going back costs nothing, and needs nobody. */
+export function parks(run: Run, { type }: Problem): boolean {
+  return type === 'NeedsOperator' || (type === 'NeedsRepair' && hasReached(run.phase, 'reset'));
 }
 
 /** Keeps the times, the state, the attempts and the last error of what is done. */
@@ -62,7 +71,10 @@ export async function timed(run: Run, status: StepProgress, work: () => Promise<
 export async function insist<T>(run: Run, what: string, work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
-      return await CancellationScope.nonCancellable(work);
+      return await CancellationScope.nonCancellable(async () => {
+        await takePresentPlan(run);
+        return work();
+      });
     } catch (error) {
       const problem = problemOf(error);
       if (error instanceof Settled || problem.type === 'Overtaken') throw error;

@@ -30,6 +30,21 @@ export interface Problem {
   error: unknown;
 }
 
+/** An outage that is longer than the plan's `patience`, and goes on. */
+export interface LongOutage {
+  problem: Problem;
+  /** When it began, in milliseconds since 1970. */
+  sinceMs: number;
+}
+
+/** Null for any other failure. */
+export function longOutageOf(error: unknown): LongOutage | null {
+  const cause = error instanceof ActivityFailure ? error.cause : null;
+  if (!(cause instanceof ApplicationFailure) || cause.type !== 'LongOutage') return null;
+  const sinceMs = cause.details?.[0];
+  return { problem: problemOf(error), sinceMs: typeof sinceMs === 'number' ? sinceMs : Date.now() };
+}
+
 /** Type and sentence of a failed activity, cut to a size; Temporal's own "Activity task failed" says nothing. */
 export function problemOf(error: unknown): Problem {
   const { type, message } = causeOf(error);

@@ -5,6 +5,7 @@ import {
   defineSignal,
   defineUpdate,
   setHandler,
+  uuid4,
 } from '@temporalio/workflow';
 import { z } from 'zod';
 import { COMMANDS, QUERIES, type CommandName, type Report, type Status } from '../src/contract';
@@ -209,10 +210,14 @@ function accept(run: Run, name: CommandName, input: unknown): string {
       return `${check}: ${passed ? 'passed' : 'failed'}, said ${by}.`;
     }
     case 'retry':
+      run.retry = uuid4();
+      run.answer = name;
+      run.awaitsRetry = false;
+      return 'The run goes on, by the settings as they are now.';
     case 'settle':
       run.answer = name;
       run.awaitsRetry = false;
-      return name === 'retry' ? 'The run goes on.' : 'The run ends as needs-operator.';
+      return 'The run ends as needs-operator.';
     case 'standDown':
       run.answer = name;
       return 'The way back is taken back: the run is again where it was.';

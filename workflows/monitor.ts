@@ -38,7 +38,7 @@ export async function monitorProduction(watch: Watch): Promise<Watched> {
         ]);
       } catch (error) {
         const problem = problemOf(error);
-        if (problem.type === 'StepFailed' || problem.type === 'NeedsOperator')
+        if (['StepFailed', 'NeedsOperator', 'NeedsRepair'].includes(problem.type))
           return { rounds, failing: { name, error: problem.message }, untilMs: watch.untilMs };
         throw error;
       }

@@ -4,6 +4,7 @@ import type { MigrationInput, Status } from '../src/contract';
 import { close, leavePath } from './ending';
 import { openInbox } from './inbox';
 import { fillInput, refuseUnusable } from './input';
+import { bearingOutages } from './outages';
 import { Run } from './run';
 import { awaitApproval, backUp } from './steps/back-up';
 import { raiseFence, turnOnMaintenance } from './steps/close';
@@ -16,6 +17,10 @@ import { finish } from './way-back';
 export async function offlineMigration(input: MigrationInput): Promise<Status> {
   const run = new Run(fillInput(input));
   openInbox(run);
+  return bearingOutages(run, () => followRunbook(run, input));
+}
+
+async function followRunbook(run: Run, input: MigrationInput): Promise<Status> {
   // People may take a way back back: then the run goes on where it was, past the steps that its ledger has done. The cancel that
   // led to it is taken back with it, as far as `live`.
   let wasTakenBack = false;

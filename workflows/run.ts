@@ -45,6 +45,12 @@ export class Run {
   readonly info = workflowInfo();
   readonly startedAt = new Date(Date.now()).toISOString();
   plan!: PlanOutline;
+  /** What people approve of the plan as the run began with it: hashes by the name of each part, and one of all of them. */
+  approvedParts: Record<string, string> = {};
+  approvedHash = '';
+  /** The last `retry` of people, and the one that the plan was read for. */
+  retry: string | null = null;
+  planOfRetry: string | null = null;
   step: StepName = 'preflight';
   /** Where the ledger stood after the last transition that this history knows. */
   standing: Standing | null = null;
@@ -94,6 +100,9 @@ export class Run {
   pageProblem: Problem | null = null;
   /** The restore under way: its plan and which attempt. */
   restoring: (RestorePlan & GroupPlan) | null = null;
+  /** When people were last told of the outage under way. */
+  outageToldAtMs: number | null = null;
+  isGoingBack = false;
   /** What keeps the backup unchanged during a restore. */
   backupHold: Background | null = null;
   /** Why the backup is no longer kept unchanged, though nobody has let go of it. */
@@ -115,6 +124,14 @@ export class Run {
 
   get id(): string {
     return this.info.workflowId;
+  }
+
+  /** Takes the plan that the run begins with: what is approved of it holds to the end. */
+  begin(plan: PlanOutline): void {
+    this.plan = plan;
+    this.approvedParts = plan.parts;
+    this.approvedHash = plan.hash;
+    this.planOfRetry = this.retry;
   }
 
   /** Takes over where the ledger stands now, and what was said about it. */
@@ -141,12 +158,12 @@ export class Run {
 
   /** What activities on the way forward need to know: the plan must be the one that the run began with. */
   ref() {
-    return { ...this.refBack(), planHash: this.plan.hash as string | null };
+    return { ...this.refBack(), planHash: this.approvedHash as string | null };
   }
 
   /** The same for ways back and what follows `live`, where a repaired plan must not hinder. */
   refBack() {
-    return { plan: this.input.plan, planHash: null as string | null };
+    return { plan: this.input.plan, planHash: null as string | null, retry: this.retry };
   }
 
   at(name: StepName): StepStatus {

@@ -13,6 +13,7 @@ import { letGoOfBackup, unwatched, watchPage } from './background';
 import { database, early, hostOf } from './calls';
 import { grantRollBack, insist, park } from './do-step';
 import { problemOf, Settled } from './failures';
+import { takePresentPlan } from './present-plan';
 import type { Run } from './run';
 import { goWayBackStep } from './way-back-steps';
 
@@ -26,6 +27,7 @@ export type WayBack = 'restored' | 'untouched' | 'live' | 'forward' | 'nothing' 
  * @throws Settled when an operator ends the parked run
  */
 export async function goBack(run: Run, intent: Intent): Promise<WayBack> {
+  run.isGoingBack = true;
   run.indexing?.cancel();
   await run.indexing?.done;
   run.wait(null, 'Nothing: the way back runs by itself.');
@@ -117,7 +119,7 @@ async function follow(
   { intent, by }: { intent: Intent; by: string },
 ): Promise<WayBack> {
   const ref = run.refBack();
-  run.plan ??= await database.outlinePlan({ plan: run.input.plan });
+  await takePresentPlan(run);
   const way = wayBack(standing, intent);
   switch (way.kind) {
     case 'refused':
@@ -132,6 +134,7 @@ async function follow(
         run.pageOffAt ??= Date.now();
       } else watchPage(run);
       run.wayBack = [];
+      run.isGoingBack = false;
       run.note(`The way back was taken back: the run is at ${way.to} again.`);
       return 'forward';
     case 'close':

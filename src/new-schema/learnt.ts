@@ -1,4 +1,5 @@
 /** What preflight learns on the shadow, and of production as it was then: it belongs to the claim, and the shadow goes. */
+import { createHash } from 'node:crypto';
 import type { Client } from 'pg';
 import { KirikaeError } from '../errors';
 import { learntDdl } from '../ledger/tables';
@@ -54,6 +55,14 @@ export async function readLearnt(client: Client): Promise<Learnt | null> {
   if (!(await hasRelation(client, 'kirikae.learnt'))) return null;
   const [row] = await all<{ content: string }>(client, 'select content from kirikae.learnt');
   return row ? (JSON.parse(row.content) as Learnt) : null;
+}
+
+/** A hash of the definition that the schema step gave the shadow, whatever made it. */
+export async function hashOfNewSchema(client: Client): Promise<string> {
+  const learnt = await readLearnt(client);
+  return createHash('sha256')
+    .update(JSON.stringify(learnt?.newSchema ?? null))
+    .digest('hex');
 }
 
 const maxDifferences = 5;

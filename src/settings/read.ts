@@ -1,17 +1,19 @@
 /** Reading `kirikae.yaml`, with every problem reported at once. */
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { parseDocument } from 'yaml';
 import { z } from 'zod';
 import { UsageError } from '../errors';
+import { approvedParts, hashOfParts } from './approved';
 import { planSettings, settingsSchema, type AutomaticCheck, type PlanSettings } from './schema';
 
 /** One plan ready for use: settings, the folder its relative paths start at, and the hash that goes into the fingerprint. */
 export interface Plan extends PlanSettings {
   name: string;
   folder: string;
-  /** sha256 of the plan's settings, its mapping and its schema folder. */
+  /** A hash for each part that people approve: what must not change while a run is under way. */
+  parts: Record<string, string>;
+  /** sha256 of all of them. */
   hash: string;
   /** Text of the mapping file. */
   mappingText: string;
@@ -166,13 +168,26 @@ export function sqlFiles(dir: string): string[] {
 function completePlan(file: string, name: string, plan: PlanSettings): Plan {
   const folder = path.dirname(file);
   const mappingText = readFileSync(path.resolve(folder, plan.mapping), 'utf8');
-  const hash = createHash('sha256')
-    .update(JSON.stringify([name, plan]))
-    .update('\0')
-    .update(mappingText);
-  if (plan.schema.kind === 'sql') {
-    for (const sql of sqlFiles(path.resolve(folder, plan.schema.dir)))
-      hash.update('\0').update(readFileSync(sql));
-  }
-  return { ...plan, name, folder, mappingText, hash: hash.digest('hex') };
+  const files = plan.schema.kind === 'sql' ? sqlFiles(path.resolve(folder, plan.schema.dir)) : [];
+  const schemaFiles = Object.fromEntries(
+    files.map((sql) => [path.basename(sql), readFileSync(sql, 'utf8')] as const),
+  );
+  const parts = approvedParts(plan, { mapping: mappingText, schemaFiles });
+  return { ...plan, name, folder, mappingText, parts, hash: hashOfParts(name, parts) };
+}
+
+// Which retry a plan was last read for; what a worker holds lives as long as it does.
+const readFor = new WeakMap<Settings, Map<string, string>>();
+
+/**
+ * Reads one plan anew from the settings file, once for each `retry` of people; the plans of other runs stay as they were read.
+ * @param retry which retry it is: a text that no other one has
+ * @throws UsageError with every problem of the file, and then the plan stays as it was read
+ */
+export function readAnew(settings: Settings, plan: string, retry: string): void {
+  const last = readFor.get(settings) ?? new Map<string, string>();
+  readFor.set(settings, last);
+  if (last.get(plan) === retry) return;
+  settings.plans[plan] = findPlan(readSettings(settings.file), plan);
+  last.set(plan, retry);
 }

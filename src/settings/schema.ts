@@ -276,7 +276,7 @@ export const planSettings = z.strictObject({
   patience: duration
     .default('5m')
     .describe(
-      "How long a backup that isn't needed any more may resist its removal; then it is left and named.",
+      "How long an outage is borne in silence: one that lasts longer is told, again and again. A backup that isn't needed any more and resists its removal for longer is left and named.",
     ),
   notify: z.array(webhook).default([]).describe(notifications),
 });

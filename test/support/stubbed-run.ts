@@ -49,6 +49,7 @@ export function makeStubs(plan: Partial<PlanOutline> = {}): Stubs {
     plan: {
       name: 'small',
       hash: 'h1',
+      parts: { databases: 'd1', 'the mapping': 'm1' },
       hostQueue: null,
       checklist: [],
       approval: { minimum: 1, timeoutMs: 7_200_000, requesterMayApprove: true },
@@ -153,7 +154,8 @@ const beside = ['notify', 'writeReport', 'watchPage', 'holdBackup', 'describePro
 /** The calls from the last `takeStock` on: the way back. */
 export function wayBackOf({ calls }: Stubs): string[] {
   const from = calls.lastIndexOf('takeStock');
-  return from < 0 ? [] : withoutTelling(calls.slice(from));
+  const settings = (call: string) => call === 'outlinePlan';
+  return from < 0 ? [] : withoutTelling(calls.slice(from)).filter((call) => !settings(call));
 }
 
 export function withoutTelling(calls: readonly string[]): string[] {

@@ -32,7 +32,23 @@ export async function backUp(run: Run): Promise<void> {
   });
 }
 
-// A failure shows where it is awaited, before the reset.
+/** Waits for the backup's indexes. What people may have repaired since it failed is tried once more. @throws why they failed */
+export async function indexesMade(run: Run): Promise<void> {
+  await run.indexing?.done;
+  if (run.indexingProblem?.type === 'NeedsOperator') {
+    run.indexing = indexing(run);
+    await run.indexing.done;
+  }
+  const problem = problemOfIndexing(run);
+  if (problem) throw problem.error;
+}
+
+// Read by a function: the compiler believes that there is none.
+function problemOfIndexing(run: Run) {
+  return run.indexingProblem;
+}
+
+// A failure is looked at where the indexes are awaited, before the reset.
 function indexing(run: Run): Background {
   const scope = new CancellationScope();
   run.indexingProblem = null;

@@ -3,7 +3,7 @@ import { CancellationScope } from '@temporalio/workflow';
 import { heedPage, stopWatchingPage, watchPage } from '../background';
 import { hostOf, database } from '../calls';
 import { record, awaitConfirmation, checkNow } from '../checks';
-import { doStep, insist } from '../do-step';
+import { doStep, insist, parks } from '../do-step';
 import { problemOf } from '../failures';
 import { writeReport, tell } from '../people';
 import type { Run } from '../run';
@@ -46,7 +46,7 @@ export async function goLive(run: Run): Promise<void> {
         run.moved(await database.goLive({ run: run.ref() }));
       } catch (error) {
         // Parked, production waits behind its page; what fails otherwise turns it on again by itself.
-        if (problemOf(error).type === 'NeedsOperator') watchPage(run);
+        if (parks(run, problemOf(error))) watchPage(run);
         throw error;
       }
     });

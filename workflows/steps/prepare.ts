@@ -10,7 +10,7 @@ import type { Run } from '../run';
 /** Reads the plan, confirms the checklist and checks everything that can be checked without changing production. */
 export async function preflight(run: Run): Promise<void> {
   await doStep(run, { name: 'preflight', until: 'claimed' }, async () => {
-    run.plan = await early.outlinePlan({ plan: run.input.plan });
+    run.begin(await early.outlinePlan({ run: run.refBack() }));
     const confirmed = run.input.checklist ?? [];
     const missing = run.plan.checklist.filter(
       (item) => !confirmed.includes(oneLine(item, LIMITS.checklistItem)),

@@ -3,12 +3,12 @@ import { database, hostOf } from '../calls';
 import { record } from '../checks';
 import { copyRows } from '../copy-rows';
 import { doStep } from '../do-step';
+import { indexesMade } from './back-up';
 import type { Run } from '../run';
 
 export async function reset(run: Run): Promise<void> {
   await doStep(run, { name: 'reset', until: 'reset' }, async () => {
-    await run.indexing?.done;
-    if (run.indexingProblem) throw run.indexingProblem.error;
+    await indexesMade(run);
     await hostOf(run.plan.hostQueue).probePage({ run: run.ref() });
     run.moved(await database.reset({ run: run.ref() }));
     run.at('reset').rows = run.at('reset').rowsTotal;

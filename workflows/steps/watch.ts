@@ -15,14 +15,16 @@ import { doStep, grantRollBack, insist } from '../do-step';
 import { problemOf, RollBackGranted } from '../failures';
 import { monitorProduction, type Watch, type Watched } from '../monitor';
 import { tell } from '../people';
+import { takePresentPlan } from '../present-plan';
 import type { Run } from '../run';
 
 /** A day of watching by a child workflow. @throws RollBackGranted when persons want the old database back */
 export async function monitor(run: Run): Promise<void> {
   let forMs = run.plan.monitor.forMs;
-  const checks = run.plan.smoke.filter((check) => check.kind !== 'manual');
   await doStep(run, { name: 'monitor' }, async () => {
     for (;;) {
+      await takePresentPlan(run);
+      const checks = run.plan.smoke.filter((check) => check.kind !== 'manual');
       run.wait(
         null,
         `Nothing: monitored until ${new Date(Date.now() + forMs).toISOString()}. The way back: kirikae roll-back ${run.id} --by NAME --accept-loss`,
