@@ -8,6 +8,7 @@ import type { BackupStatus, Decision, Dropped } from '../src/contract';
 import { KirikaeError } from '../src/errors';
 import { noteInClaim, stillMay } from '../src/ledger/claim';
 import type { HeldRun } from '../src/ledger/held-run';
+import { noteLargeObjects } from '../src/ledger/large-objects';
 import { approvers, intend, noteApprovals } from '../src/ledger/records';
 import { countNewRows } from '../src/migrate/new-rows';
 import { compilePlan } from '../src/migrate/plan';
@@ -79,9 +80,10 @@ export function backUpActivities(settings: Settings) {
           const moved =
             claim.phase === 'sealed'
               ? await run.mirrored(production.client)
-              : await run.move(production.client, 'sealed', (client) =>
-                  noteInClaim(client, { manifestHash }),
-                );
+              : await run.move(production.client, 'sealed', async (client) => {
+                  await noteInClaim(client, { manifestHash });
+                  await noteLargeObjects(client);
+                });
           return {
             moved,
             database: databaseOf(backup.url),

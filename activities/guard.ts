@@ -4,8 +4,9 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { ActivityInboundCallsInterceptor } from '@temporalio/worker';
 import type { Heartbeat, StepName } from '../src/contract';
 import { failureType, sentence, sqlStateOf } from '../src/errors';
+import { knowingStandbyWaits, waitsForStandby } from '../src/postgres/deadline';
 import { fold, LIMITS, lines } from '../src/text';
-import { outageOf } from './outage';
+import { outageOf, type MetOutage } from './outage';
 
 /** Turns an error into the ApplicationFailure that Temporal records; only an `Outage` is retried. */
 export function toFailure(error: unknown, redact: (text: string) => string): ApplicationFailure {
@@ -21,11 +22,13 @@ export function toFailure(error: unknown, redact: (text: string) => string): App
   return failure;
 }
 
-const progress = new WeakMap<Context, Heartbeat>();
+type Counts = Required<Pick<Heartbeat, 'step' | 'rows' | 'bytes'>>;
+
+const progress = new WeakMap<Context, Counts>();
 
 /** Counts rows and bytes in flight into the next heartbeats of this activity. */
-export function countProgress(step: Heartbeat['step']): (rows: number, bytes?: number) => void {
-  const counts: Heartbeat = { step, rows: 0, bytes: 0 };
+export function countProgress(step: Counts['step']): (rows: number, bytes?: number) => void {
+  const counts: Counts = { step, rows: 0, bytes: 0 };
   progress.set(Context.current(), counts);
   return (rows, bytes = 0) => {
     counts.rows += rows;
@@ -51,38 +54,32 @@ export function guardActivities(
 ): (context: Context) => { inbound: ActivityInboundCallsInterceptor } {
   return (context) => ({
     inbound: {
-      async execute(input, next) {
-        const outage = outageOf(context);
-        const beat = () => {
-          const counts = progress.get(context);
-          if (counts && counts.rows > 0) outage.end();
-          context.heartbeat({
-            ...counts,
-            ...(outage.sinceMs === null ? {} : { outageSinceMs: outage.sinceMs }),
-          });
-        };
-        const timer = setInterval(beat, 1_000);
-        try {
-          return withoutSecrets(await next(input), redact);
-        } catch (error) {
-          if (error instanceof CancelledFailure || error instanceof CompleteAsyncError) throw error;
-          if (context.cancellationSignal.aborted) throw context.cancellationSignal.reason;
-          if (error instanceof ApplicationFailure) {
-            throw ApplicationFailure.create({
-              type: error.type ?? 'StepFailed',
-              message: said(error.message, redact),
-              nonRetryable: error.nonRetryable ?? false,
-            });
+      execute: (input, next) =>
+        knowingStandbyWaits(async () => {
+          const outage = outageOf(context);
+          const beat = () => context.heartbeat(heartbeatOf(context, outage, redact));
+          const timer = setInterval(beat, 1_000);
+          try {
+            return withoutSecrets(await next(input), redact);
+          } catch (error) {
+            if (error instanceof CancelledFailure || error instanceof CompleteAsyncError) throw error;
+            if (context.cancellationSignal.aborted) throw context.cancellationSignal.reason;
+            if (error instanceof ApplicationFailure) {
+              throw ApplicationFailure.create({
+                type: error.type ?? 'StepFailed',
+                message: said(error.message, redact),
+                nonRetryable: error.nonRetryable ?? false,
+              });
+            }
+            const failure = toFailure(error, redact);
+            if (failure.type !== 'Outage') throw failure;
+            const sinceMs = outage.begin(failure.message);
+            beat();
+            throw Date.now() - sinceMs > patienceMs(planOf(input.args)) ? lasting(failure, sinceMs) : failure;
+          } finally {
+            clearInterval(timer);
           }
-          const failure = toFailure(error, redact);
-          if (failure.type !== 'Outage') throw failure;
-          const sinceMs = outage.begin();
-          beat();
-          throw Date.now() - sinceMs > patienceMs(planOf(input.args)) ? lasting(failure, sinceMs) : failure;
-        } finally {
-          clearInterval(timer);
-        }
-      },
+        }),
     },
   });
 }
@@ -95,6 +92,14 @@ function lasting({ message }: ApplicationFailure, sinceMs: number): ApplicationF
 function planOf(args: unknown[]): string {
   const [first] = args as [{ run?: { plan?: unknown } } | undefined];
   return typeof first?.run?.plan === 'string' ? first.run.plan : '';
+}
+
+function heartbeatOf(context: Context, met: MetOutage, redact: (text: string) => string): Heartbeat {
+  const counts: Heartbeat = progress.get(context) ?? {};
+  if ((counts.rows ?? 0) > 0) met.end();
+  const [wait] = waitsForStandby();
+  const outage = wait ? { ...wait, error: said(wait.error, redact) } : met.outage;
+  return outage ? { ...counts, outage } : counts;
 }
 
 // What activities say to people may quote a command or a driver, on success too. Names, hashes and counts stay as they are:

@@ -1,7 +1,15 @@
 /** Production opens: the applications and their checks, the phase `live`, the page down. */
 import os from 'node:os';
 import { failureType, KirikaeError } from '../src/errors';
-import { beginDeploy, endDeploy, notePassed, readDeploys, readPassed } from '../src/ledger/records';
+import { startOf } from '../src/host/pid-file';
+import {
+  beginDeploy,
+  endDeploy,
+  noteDeployProcess,
+  notePassed,
+  readDeploys,
+  readPassed,
+} from '../src/ledger/records';
 import { compareWithLearnt } from '../src/new-schema/deploy';
 import { inTransaction } from '../src/postgres/connect';
 import { rollbackChecks, type Settings } from '../src/settings/read';
@@ -20,13 +28,16 @@ export function openActivities(settings: Settings) {
       return run.hold({ roles: [], phases }, async ({ production: { client } }) => {
         const position = run.plan.deploy.findIndex((deploy) => deploy.name === name);
         if ((await readDeploys(client)).some((row) => row.name === name && row.ended)) return 'done before';
-        const begin = { name, position, host: os.hostname(), pid: process.pid };
-        await inTransaction(client, async () => {
-          await beginDeploy(client, begin);
-          await run.stillMay(phases)(client);
-        });
+        const note = (what: () => Promise<void>) =>
+          inTransaction(client, async () => {
+            await what();
+            await run.stillMay(phases)(client);
+          });
+        await note(() => beginDeploy(client, { name, position, host: os.hostname() }));
+        const onStart = (pid: number) =>
+          note(() => noteDeployProcess(client, name, { pid, started: startOf(pid) }));
         try {
-          const line = await runDeploy(run, { name, list: 'run', phases });
+          const line = await runDeploy(run, { name, list: 'run', phases, onStart });
           await endDeploy(client, name, 'ended');
           return line;
         } catch (error) {

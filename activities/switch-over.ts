@@ -4,6 +4,7 @@ import { altered, hashOfManifest, sealedManifest, type Manifest } from '../src/b
 import type { Dropped, TableReport } from '../src/contract';
 import { ownClaim, type Claim } from '../src/ledger/claim';
 import { keepCounters } from '../src/ledger/late-writes';
+import { mustHaveLargeObjects } from '../src/ledger/large-objects';
 import { hasReached } from '../src/ledger/phases';
 import { beginMigrate, finishMigrate } from '../src/migrate/plan';
 import { verifyMigration } from '../src/migrate/verify';
@@ -132,14 +133,16 @@ export function switchOverActivities(settings: Settings) {
         const learnt = await learntOf(production);
         const manifest = await sealedManifest(pair.backup.client);
         const verified = await verifyMigration(pair, { plan: run.plan, manifest, learnt }, work);
+        const notes: string[] = [];
         const moved = hasReached(claim.phase, 'verified')
           ? await run.mirrored(production)
           : await run.move(production, 'verified', async (client) => {
+              notes.push(...(await mustHaveLargeObjects(client)));
               await keepCounters(client, run.schemas);
               await unsetFence(client, claim);
             });
         await endFencedSessions(production);
-        return { ...verified, moved };
+        return { ...verified, moved: { ...moved, notes: [...notes, ...moved.notes] } };
       });
     },
   };

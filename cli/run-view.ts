@@ -7,6 +7,7 @@ import {
 import { defaultPayloadConverter } from '@temporalio/common';
 import {
   type Heartbeat,
+  type Outage,
   QUERIES,
   STEPS,
   type Status,
@@ -19,6 +20,7 @@ import {
   isGoingBack,
   wayBackStepOf,
 } from '../src/contract';
+import { describeTime } from '../src/report/quantities';
 import { LIMITS, oneLine } from '../src/text';
 import { type Temporal, askServer, askWorker } from './connection';
 import { CommandFailed, innermostMessage } from './failures';
@@ -33,12 +35,11 @@ export interface InFlight {
   wayBackStep: WayBackStatus['name'] | null;
   rows: number;
   bytes: number;
-  detail: string | null;
+  /** What it waits for without having failed; null when it goes on. */
+  outage: Outage | null;
   /** From 2 on the activity has failed before; `lastFailure` says why. */
   attempt: number;
   lastFailure: string | null;
-  /** When the outage began that its attempts meet, in milliseconds since 1970. */
-  outageSinceMs: number | null;
 }
 
 export interface RunView {
@@ -149,7 +150,7 @@ function withInFlight<S extends StepProgress>(step: S, parts: InFlight[]): S {
     rows: rows > 0 ? Math.min(rows, Math.max(step.rowsTotal ?? rows, step.rows ?? 0)) : step.rows,
     bytes: bytes > 0 ? bytes : step.bytes,
     attempt: Math.max(step.attempt, retried.attempt),
-    error: retried.lastFailure ?? step.error,
+    error: parts.find(({ outage }) => outage)?.outage?.error ?? retried.lastFailure ?? step.error,
   };
 }
 
@@ -169,16 +170,21 @@ function openBetweenSteps({ inFlight }: RunView) {
   return retried ? { name: retried.activity, attempt: retried.attempt, error: retried.lastFailure } : null;
 }
 
-/** Sentences for what is being retried: `backup: attempt 3, the database refuses connections`. */
+/**
+ * Sentences for what is being retried, and for what waits without having failed:
+ * `backup: attempt 3, the database refuses connections`, `reset: no progress since 02:10:07, "commit" … waits for a standby.`
+ */
 export function retrySentences(view: RunView): string[] {
-  const sentences = view.inFlight.filter((part) => part.attempt > 1).map(describeRetry);
-  return [...new Set(sentences)];
+  return [...new Set(view.inFlight.flatMap(describeOutage))];
 }
 
-function describeRetry(part: InFlight): string {
-  const { step, wayBackStep, activity, attempt, lastFailure, outageSinceMs } = part;
+function describeOutage(part: InFlight): string[] {
+  const { step, wayBackStep, activity, attempt, lastFailure, outage } = part;
   const where = step ?? (wayBackStep ? `going back, ${wayBackStep}` : 'going back');
-  return `${where}: attempt ${attempt} of ${activity}${lastFailure ? `, ${lastFailure}` : ''}${outageSinceMs === null ? '' : `; no progress since ${new Date(outageSinceMs).toISOString()}`}`;
+  const tried = `attempt ${attempt} of ${activity}${lastFailure ? `, ${lastFailure}` : ''}`;
+  if (!outage) return attempt > 1 ? [`${where}: ${tried}`] : [];
+  const since = `no progress since ${describeTime(outage.since)}`;
+  return [`${where}: ${since}, ${attempt > 1 && lastFailure ? tried : outage.error}`];
 }
 
 function inFlightOf(description: WorkflowExecutionDescription, status: Status): InFlight[] {
@@ -190,16 +196,15 @@ function inFlightOf(description: WorkflowExecutionDescription, status: Status): 
       ...placeOf(beat, status),
       rows: beat?.rows ?? 0,
       bytes: beat?.bytes ?? 0,
-      detail: beat?.detail ?? null,
+      outage: beat?.outage ?? null,
       attempt: activity.attempt ?? 1,
-      outageSinceMs: beat?.outageSinceMs ?? null,
       lastFailure: activity.lastFailure ? explainRetry(activity.lastFailure.message ?? '') : null,
     };
   });
 }
 
 // `fence` is a step of both ways: the one under way is meant. What doesn't say its step works for the present one.
-function placeOf(beat: Partial<Heartbeat> | null, status: Status): Pick<InFlight, 'step' | 'wayBackStep'> {
+function placeOf(beat: Heartbeat | null, status: Status): Pick<InFlight, 'step' | 'wayBackStep'> {
   const wayBackStep = WAY_BACK_STEPS.find((name) => name === beat?.step);
   const step = STEPS.find((name) => name === beat?.step);
   if (wayBackStep && (isGoingBack(status) || !step)) return { step: null, wayBackStep };
@@ -210,12 +215,10 @@ function placeOf(beat: Partial<Heartbeat> | null, status: Status): Pick<InFlight
 }
 
 // A heartbeat is a hint for people: one that can't be read is left out.
-function readHeartbeat(
-  payload: Parameters<typeof defaultPayloadConverter.fromPayload>[0],
-): Partial<Heartbeat> | null {
+function readHeartbeat(payload: Parameters<typeof defaultPayloadConverter.fromPayload>[0]): Heartbeat | null {
   try {
-    const beat = defaultPayloadConverter.fromPayload<Partial<Heartbeat> | null>(payload);
-    return beat;
+    const beat = defaultPayloadConverter.fromPayload<Heartbeat | null>(payload);
+    return beat && typeof beat === 'object' ? beat : null;
   } catch {
     return null;
   }

@@ -264,14 +264,23 @@ export const COMMANDS = [
 ] as const;
 export type CommandName = (typeof COMMANDS)[number];
 
-/** What a heartbeat of a long activity says: rows and bytes in flight, beyond those of finished parts. */
+/**
+ * What a heartbeat of an activity says: rows and bytes in flight, beyond those of finished parts, and what it waits for that must
+ * come back by itself.
+ */
 export interface Heartbeat {
-  step: StepName | WayBackStepName;
-  rows: number;
-  bytes: number;
-  detail?: string;
-  /** When the outage began that the attempts of this activity meet, in milliseconds since 1970. */
-  outageSinceMs?: number;
+  /** Left out by what counts nothing. */
+  step?: StepName | WayBackStepName;
+  rows?: number;
+  bytes?: number;
+  outage?: Outage;
+}
+
+/** What keeps an activity that hasn't failed from going on. */
+export interface Outage {
+  error: string;
+  /** ISO 8601. */
+  since: string;
 }
 
 export const LEDGER_SCHEMA = 'kirikae';

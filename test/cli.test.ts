@@ -155,6 +155,19 @@ describe('status', () => {
     expect(stdout).toContain('backup: attempt 4 of failToConnect, the database refuses connections');
   });
 
+  test('shows what waits without having failed, and since when', async () => {
+    const nextAction = 'Nothing: the run goes on by itself.';
+    const id = await runs.start({ statuses: [{ step: 'reset', nextAction }], activity: 'waitForStandby' });
+    const { stdout } = await seen(
+      () => runCommand(['status', id], runs.env),
+      (result) => result.stdout.includes('standby'),
+    );
+    expect(stdout).toContain(
+      '↻ reset: no progress since 2026-01-02 03:04:05 UTC, "commit" waits for a standby.',
+    );
+    expect(stdout).toMatch(/Next Look at what is being tried again/);
+  });
+
   test('shows what the monitoring tries again, whose activities are those of a child', async () => {
     const id = await runs.start({ statuses: [{ step: 'monitor', live: true }], childFails: true });
     const { stdout } = await seen(

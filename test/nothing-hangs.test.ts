@@ -3,12 +3,15 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
+import { MockActivityEnvironment } from '@temporalio/testing';
 import { Client } from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
+import { guardActivities } from '../activities/guard';
+import type { Heartbeat } from '../src/contract';
 import { failureType } from '../src/errors';
 import { namingBlockers } from '../src/postgres/blockers';
 import { commitForGood, connect, inTransaction, one, withClient } from '../src/postgres/connect';
-import { limits, shortly, waitsForStandby } from '../src/postgres/deadline';
+import { limits, shortly } from '../src/postgres/deadline';
 import { inSessions, withCutSessions } from '../src/postgres/lanes';
 import { clientConfig } from '../src/postgres/url';
 import { query, until, withDatabase } from '../lab/stage';
@@ -164,7 +167,7 @@ describe('on a server of its own', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test('a COMMIT that waits for a standby is shown and not cut', async () => {
+  test('a COMMIT that waits for a standby is not cut, and shown by the heartbeats of its activity alone', async () => {
     const url = server.url('postgres');
     await query(url, `alter system set synchronous_standby_names = 'nobody'`);
     await query(url, 'select pg_reload_conf()');
@@ -174,17 +177,42 @@ describe('on a server of its own', () => {
           await query<{ names: string }>(url, `select current_setting('synchronous_standby_names') as names`)
         )[0]?.names === 'nobody',
     );
-    await withClient(url, 'test', async (client) => {
-      Object.assign(limits, quick);
-      const done = inTransaction(client, () => client.query('create table public.made ()'));
-      await until(() => waitsForStandby().length > 0);
-      expect(waitsForStandby()[0]).toMatch(/^"commit" on 127\.0\.0\.1:\d+\/postgres waits for a standby/);
-      await query(url, `alter system reset synchronous_standby_names`);
-      await query(url, 'select pg_reload_conf()');
-      await done;
-      expect(waitsForStandby()).toEqual([]);
-    });
+    Object.assign(limits, quick);
+    const fromMs = Date.now();
+    const beats: Heartbeat[] = [];
+    const othersBeats: Heartbeat[] = [];
+    const isDone = new AbortController();
+    const writing = guarded(beats).run(() =>
+      withClient(url, 'test', async (client) => {
+        await inTransaction(client, () => client.query('create table public.made ()'));
+        await until(() => Promise.resolve(beats.at(-1)?.outage === undefined));
+      }),
+    );
+    const other = guarded(othersBeats).run(() =>
+      withClient(url, 'test', () => until(() => isDone.signal.aborted)),
+    );
+    await until(() => beats.some(({ outage }) => outage !== undefined));
+    const { error, since } = beats.find(({ outage }) => outage)?.outage ?? { error: '', since: '' };
+    expect(error).toMatch(
+      /^"commit" on 127\.0\.0\.1:\d+\/postgres waits for a standby\. Bring it back, or take it out of synchronous_standby_names\.$/,
+    );
+    expect(Date.parse(since)).toBeGreaterThan(fromMs);
+    expect(Date.parse(since)).toBeLessThan(Date.now());
+    await until(() => othersBeats.length > 1);
+    await query(url, `alter system reset synchronous_standby_names`);
+    await query(url, 'select pg_reload_conf()');
+    await writing;
+    isDone.abort();
+    await other;
+    expect(othersBeats.filter(({ outage }) => outage)).toEqual([]);
   });
+
+  // An activity as a worker runs it.
+  function guarded(beats: Heartbeat[]): MockActivityEnvironment {
+    const environment = new MockActivityEnvironment({}, { interceptors: [guardActivities((text) => text)] });
+    environment.on('heartbeat', (beat: Heartbeat) => beats.push(beat));
+    return environment;
+  }
 
   test('a session over a Unix socket is opened like any other', async () => {
     const url = `${server.url('postgres').replace(/@[^/]*/, '@')}?host=${encodeURIComponent(folder)}&port=${server.port}`;

@@ -48,10 +48,9 @@ describe('rows of a step', () => {
       wayBackStep: null,
       rows: 40,
       bytes: 1,
-      detail: null,
+      outage: null,
       attempt: 1,
       lastFailure: null,
-      outageSinceMs: null,
     };
     const view = viewOf(
       {

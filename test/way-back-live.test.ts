@@ -3,7 +3,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { leftovers, stateOf } from '../lab/database-state';
 import { withDatabase, query } from '../lab/stage';
 import { asidePrefix } from '../src/way-back/aside';
-import { hasDatabase, testPostgres } from './support/environment';
+import { hasDatabase, onServer, testPostgres } from './support/environment';
 import { approve, layOutMigration, untilStatus, type Migration } from './support/migration';
 import { expectAsBefore, openScene, refusalOf, runToEnd, type Scene } from './support/way-back';
 
@@ -79,6 +79,28 @@ test('brings the old rows back to a database with signs in its name that a URL w
   expect(ending).toMatchObject({ closed: 'FAILED', status: { outcome: 'rolled-back', parked: false } });
   await expectAsBefore(migration, before);
   expect(await asideOf()).not.toBe('');
+});
+
+test('stays live by itself when the backup is gone that a roll back would need', async () => {
+  migration = await layOutMigration(scene.template, (plan) => (plan.monitor = { for: '10m', every: '1s' }));
+  const backup = `${migration.production.name}_backup`;
+  const ending = await runToEnd(scene, migration, async (handle) => {
+    await approve(handle);
+    await monitored(handle);
+    await onServer(`alter database "${backup}" rename to "${migration.production.name}_lost"`);
+    expect(await refusalOf(handle, 'rollBack', { by: 'bob', acceptLoss: true })).toBe('accepted');
+    const stays = (text: string) => text.includes('Production stays live');
+    const { notes } = await untilStatus(
+      handle,
+      (status) => status.notes.some(stays) && status.step === 'monitor' && status.phase === 'live',
+    );
+    expect(notes.find(stays)).toBe(
+      `The old rows are not to be had from the backup ${backup}: database "${backup}" does not exist. Production stays live: nothing was changed.`,
+    );
+    expect((await fetch(migration.pageUrl)).status).toBe(200);
+    await handle.cancel();
+  });
+  expect(ending.status).toMatchObject({ outcome: 'migrated', live: true });
 });
 
 test('waits for a person when a check fails while monitoring, restores nothing, and goes on after retry', async () => {

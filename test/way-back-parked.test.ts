@@ -6,7 +6,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import type { Status } from '../src/contract';
 import { leftovers, stateOf } from '../lab/database-state';
 import { withDatabase } from '../lab/stage';
-import { testPostgres } from './support/environment';
+import { onServer, testPostgres } from './support/environment';
 import {
   approve,
   layOutMigration,
@@ -105,6 +105,36 @@ test('empties nothing when the backup is not what was sealed, keeps page and fen
   });
   expect(ending).toMatchObject({ type: 'rolled-back', status: { outcome: 'rolled-back', parked: false } });
   await expectAsBefore(migration, before);
+});
+
+test('says what a backup that is gone means and what can be done, and goes forward again when people say so', async () => {
+  migration = await layOutMigration(scene.template, manualSmoke);
+  const backup = `${migration.production.name}_backup`;
+  const ending = await withWorker(migration, scene.namespace, async () => {
+    const handle = await startRun(scene.client);
+    await approve(handle);
+    const waits = ({ step, waitingFor }: Status) => step === 'smoke' && waitingFor !== null;
+    await untilStatus(handle, waits);
+    await onServer(`alter database "${backup}" rename to "${migration.production.name}_lost"`);
+    const confirm = (passed: boolean) =>
+      handle.executeUpdate('confirm', { args: [{ by: 'bob', check: 'Looks right', passed }] });
+    await confirm(false);
+    const { waitingFor, nextAction } = await parked(handle);
+    for (const words of [
+      `The old rows are not to be had from the backup ${backup}: database "${backup}" does not exist.`,
+      'If it was renamed, moved or changed, put it back as it was and send retry.',
+      'Else stand-down goes forward again with the new database; or settle',
+      'kirikae restore brings another copy of the backup into any database.',
+      'Nothing was emptied: the new database is whole and verified.',
+    ])
+      expect(waitingFor).toContain(words);
+    expect(nextAction).toContain(`kirikae stand-down ${handle.workflowId} --by NAME`);
+    await handle.executeUpdate('standDown', { args: [{ by: 'bob' }] });
+    await untilStatus(handle, (status) => waits(status) && !status.parked);
+    await confirm(true);
+    return endOf(handle);
+  });
+  expect(ending.status).toMatchObject({ outcome: 'migrated', live: true });
 });
 
 test('settles as needs-operator with page and fence as they are, and prints commands that lift them', async () => {

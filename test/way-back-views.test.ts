@@ -62,7 +62,7 @@ function goingBack(part: Partial<Status> = {}, restore: StepProgress = restoring
 }
 
 function viewOf(status: Status, inFlight: Partial<InFlight>[] = []): RunView {
-  const open = { activity: 'copyGroup', step: null, wayBackStep: 'restore', bytes: 0, detail: null } as const;
+  const open = { activity: 'copyGroup', step: null, wayBackStep: 'restore', bytes: 0, outage: null } as const;
   return {
     id: 'run-1',
     status,
@@ -72,7 +72,6 @@ function viewOf(status: Status, inFlight: Partial<InFlight>[] = []): RunView {
       rows: 0,
       attempt: 1,
       lastFailure: null,
-      outageSinceMs: null,
       ...part,
     })),
   };

@@ -2,6 +2,9 @@
 import { existsSync } from 'node:fs';
 import { contentOf, leftovers } from '../lab/database-state';
 import { query } from '../lab/stage';
+import { writeMarker } from '../src/ledger/marker';
+import { withClient } from '../src/postgres/connect';
+import { asidePrefix } from '../src/way-back/aside';
 import { onServer } from './support/environment';
 import { approve, ending, startRun, untilStatus, withWorker } from './support/migration';
 import { laidOutForEach } from './support/laid-out';
@@ -69,6 +72,37 @@ test("another run's sealed backup under the backup's address restores nothing: p
     } finally {
       process.env[variable] = scene.migration.urls.backup;
     }
+    await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
+    expect((await ending(handle)).outcome).toBe('rolled-back');
+  });
+  await expectAsBefore();
+});
+
+test("another claim's database under the name of the copy set aside is left alone: parked, and right after the repair", async () => {
+  await scene.layOut((plan) => (plan.smoke = [{ name: 'Looks right', kind: 'manual' }]));
+  const { production, backup } = scene.migration.urls;
+  await withWorker(scene.migration, scene.server.namespace, async () => {
+    const handle = await startRun(scene.server.client);
+    await approve(handle);
+    await untilStatus(handle, (s) => s.step === 'smoke' && s.waitingFor !== null);
+    await query(production, `update "User" set name = 'late' where id = (select min(id) from "User")`);
+    const [claim] = await query<{ id: string; backup: string }>(
+      production,
+      'select id, backup from kirikae.claim',
+    );
+    const name = `${asidePrefix(claim?.backup ?? '')}${claim?.id}_1`;
+    const url = backup.replace(/[^/]+$/, name);
+    await onServer(`create database "${name}"`);
+    await withClient(url, 'test', (client) => writeMarker(client, 'yesterday', 'aside'));
+    await handle.executeUpdate('confirm', { args: [{ by: 'bob', check: 'Looks right', passed: false }] });
+    const parked = await untilStatus(handle, (s) => s.parked);
+    expect(parked.waitingFor).toContain(`${name} is not the copy set aside of this run`);
+    expect(parked.waitingFor).toContain('it is marked as aside of claim yesterday');
+    expect(await query(url, `select claim from kirikae.marker`)).toEqual([{ claim: 'yesterday' }]);
+    expect(
+      await query(url, `select relname from pg_class where relnamespace = 'public'::regnamespace`),
+    ).toEqual([]);
+    await onServer(`drop database "${name}"`);
     await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
     expect((await ending(handle)).outcome).toBe('rolled-back');
   });

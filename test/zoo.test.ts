@@ -57,12 +57,11 @@ test('preflight refuses nothing of it but the unlogged table, and names every ca
   expect(await look()).toEqual([unlogged]);
   await withDatabase(production.url, (client) =>
     client.query(`create function zoo.to_mood(int) returns zoo.mood language sql as $$ select 'ok'::zoo.mood $$;
-      create cast (int as zoo.mood) with function zoo.to_mood(int); select lo_create(4242)`),
+      create cast (int as zoo.mood) with function zoo.to_mood(int)`),
   );
   expect(await look()).toEqual([
     unlogged,
     expect.stringMatching(/^cast from integer to zoo\.mood belongs to no schema/),
-    expect.stringContaining('1 large objects (4242)'),
   ]);
 });
 

@@ -1,8 +1,9 @@
-/** What docs/if-it-stops.md, "By hand", has from the sources: a way for each place where a ledger can stand, and the ledger's tables. */
+/** What docs/if-it-stops.md, "By hand", has from the sources: a way for each place of a ledger, its tables, default privileges. */
 import { FORWARD, PHASES, type Phase, type WayBackStepName } from '../src/contract';
 import { standingAt } from '../src/ledger/claim';
 import { mayGo, needsRestore, wayBack, type Standing, type Way } from '../src/ledger/phases';
 import { ledgerTables } from '../src/ledger/tables';
+import { defaultPrivilegesSql } from '../src/postgres/default-privileges';
 
 /** Where a ledger can stand, and the headings to follow; `because` says when, where there is a choice. */
 export interface Entry {
@@ -21,6 +22,10 @@ const pieces = {
     begin: '<!-- The block below is written by `npm run generate` from src/ledger/tables.ts. -->',
     end: '<!-- The end of the block. -->',
   },
+  privileges: {
+    begin: '# Written by `npm run generate` from src/postgres/default-privileges.ts, to its end.',
+    end: '# The end of default privileges.',
+  },
 };
 const lineWidth = 120;
 
@@ -30,7 +35,15 @@ const lineWidth = 120;
  * @throws Error when the page lacks the lines between which a piece stands
  */
 export function byHandPage(page: string): string {
-  return within(within(page, pieces.ways, listOf(byHandEntries())), pieces.tables, removal());
+  const texts = {
+    ways: listOf(byHandEntries()),
+    tables: removal(),
+    privileges: withoutDefaultPrivileges(),
+  };
+  return (Object.keys(texts) as (keyof typeof texts)[]).reduce(
+    (made, name) => within(made, pieces[name], texts[name]),
+    page,
+  );
 }
 
 function within(page: string, { begin, end }: { begin: string; end: string }, text: string): string {
@@ -203,5 +216,24 @@ function removal(): string {
     'drop schema kirikae;',
     'SQL',
     '```',
+  ].join('\n');
+}
+
+// What stands is read before it is taken away.
+function withoutDefaultPrivileges(): string {
+  const read = (name: string, sql: string) => [
+    `  ${name}=$(on_production -At <<'SQL' | sed 's/$/;/'`,
+    sql.trim().replace(/^ {2}/gm, ''),
+    'SQL',
+    '  )',
+  ];
+  return [
+    '# SQL that does what it is given as if nobody had set default privileges, which are the same again after it.',
+    'without_default_privileges() {',
+    '  local away back',
+    ...read('away', defaultPrivilegesSql('set', 'usual')),
+    ...read('back', defaultPrivilegesSql('usual', 'set')),
+    `  echo "$away" && cat && echo "$back"`,
+    '}',
   ].join('\n');
 }

@@ -93,7 +93,11 @@ function textIn(line: string | undefined): string {
   }
 }
 
-function endNoted({ pid, started }: Note): boolean {
+/**
+ * Ends a process with all that it has in its group, if it is the one that was noted and not another with its id.
+ * @returns false when it had ended by itself
+ */
+export function endNoted({ pid, started }: Pick<Note, 'pid' | 'started'>): boolean {
   if (!(pid > 0) || !started || startOf(pid) !== started) return false;
   killGroup({ pid });
   return true;
@@ -135,8 +139,11 @@ function folder(): string {
   return path.join(os.tmpdir(), `kirikae-${os.userInfo().username}`);
 }
 
-// Start time beside the pid: a reused pid is another process. Whoever reads it may have another time zone and language.
-function startOf(pid: number): string {
+/**
+ * When a process started, to be noted beside its id: one that is used again is another process. Empty when it has ended. Whoever
+ * reads it may have another time zone and language.
+ */
+export function startOf(pid: number): string {
   try {
     return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], {
       encoding: 'utf8',

@@ -8,19 +8,26 @@ import type { MarkedRole } from './marker';
 /** A deploy as the ledger has it: begun before its command starts, so that its way back is known. */
 export interface DeployRow {
   name: string;
-  /** Where its command ran: host and process id. */
+  /** Where its command ran. */
   host: string;
-  pid: number | null;
+  /** The process that leads its group; null before it was started. */
+  process: DeployProcess | null;
   ended: boolean;
   failed: boolean;
   undone: boolean;
+}
+
+/** A process of a host: its id, and when it started, since a process id is used again. */
+export interface DeployProcess {
+  pid: number;
+  started: string;
 }
 
 /** The deploys that began, in the order in which they began. */
 export async function readDeploys(client: Client): Promise<DeployRow[]> {
   return all<DeployRow>(
     client,
-    `select name, host, pid, ended_at is not null as ended, failed_at is not null as failed, undone_at is not null as undone
+    `select name, host, case when pid is not null then json_build_object('pid', pid, 'started', pid_started) end as process, ended_at is not null as ended, failed_at is not null as failed, undone_at is not null as undone
      from kirikae.deploy order by begun_at, position`,
   );
 }
@@ -28,13 +35,26 @@ export async function readDeploys(client: Client): Promise<DeployRow[]> {
 /** Notes that a deploy's command is about to start; one that began before begins again. */
 export async function beginDeploy(
   client: Client,
-  { name, position, host, pid }: { name: string; position: number; host: string; pid: number },
+  { name, position, host }: { name: string; position: number; host: string },
 ): Promise<void> {
   await client.query(
-    `insert into kirikae.deploy (name, position, host, pid) values ($1, $2, $3, $4)
-     on conflict (name) do update set host = excluded.host, pid = excluded.pid, ended_at = null, failed_at = null, undone_at = null`,
-    [name, position, host, pid],
+    `insert into kirikae.deploy (name, position, host) values ($1, $2, $3)
+     on conflict (name) do update set host = excluded.host, pid = null, pid_started = null, ended_at = null, failed_at = null, undone_at = null`,
+    [name, position, host],
   );
+}
+
+/** Notes the process of a deploy's command, as soon as it has started. */
+export async function noteDeployProcess(
+  client: Client,
+  name: string,
+  { pid, started }: DeployProcess,
+): Promise<void> {
+  await client.query('update kirikae.deploy set pid = $2, pid_started = $3 where name = $1', [
+    name,
+    pid,
+    started,
+  ]);
 }
 
 /** Notes how a deploy's command ended, or that its previous version is back. */

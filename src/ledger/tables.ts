@@ -31,7 +31,7 @@ create table if not exists kirikae.intent (
   noted_at timestamptz not null default now()
 );
 create table if not exists kirikae.deploy (
-  name text primary key, position integer not null, begun_at timestamptz not null default now(), host text not null, pid integer,
+  name text primary key, position integer not null, begun_at timestamptz not null default now(), host text not null, pid integer, pid_started text,
   ended_at timestamptz, failed_at timestamptz, undone_at timestamptz
 );
 create table if not exists kirikae.passed (name text primary key, at timestamptz not null default now(), who text not null);
@@ -39,6 +39,10 @@ create table if not exists kirikae.counters (
   table_schema text, table_name text, written bigint not null, primary key (table_schema, table_name)
 );
 create table if not exists kirikae.reading (at timestamptz not null default now(), stats_reset timestamptz, started timestamptz);`;
+
+/** The large objects of production at the seal. */
+export const largeObjectDdl = `
+create table if not exists kirikae.large_object (oid oid primary key, owner oid not null, grants aclitem[] not null)`;
 
 /** The backup's mirror of the claim: a second witness. */
 export const mirrorDdl = `${markerDdl}
@@ -58,6 +62,7 @@ export const ledgerTables = [
   'intent',
   'kept',
   'kept_table',
+  'large_object',
   'learnt',
   'marker',
   'mirror',

@@ -1,4 +1,5 @@
 /** Nothing hangs: a short statement has a deadline, a long one is asked after from a second session. */
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Socket } from 'node:net';
 import { Client, type QueryConfig } from 'pg';
 import { KirikaeError } from '../errors';
@@ -35,15 +36,38 @@ interface Sight {
 interface Statement {
   name: string;
   deadline: number | undefined;
+  sentAt: Date;
+  /** Where it is noted while it waits for a standby. */
+  waits: StandbyWaits;
 }
 
 type WithDeadline = QueryConfig & { deadline?: number };
 
-/** Statements that wait for a standby now, as sentences: an outage that is shown, and never cut. */
-export function waitsForStandby(): string[] {
-  return [...standbyWaits.values()];
+/** A statement that waits for a standby: an outage that is shown, and never cut. */
+export interface StandbyWait {
+  error: string;
+  /** ISO 8601: when the statement was sent. */
+  since: string;
 }
-const standbyWaits = new Map<Statement, string>();
+
+type StandbyWaits = Map<Statement, StandbyWait>;
+
+const ofWork = new AsyncLocalStorage<StandbyWaits>();
+const ofNobody: StandbyWaits = new Map();
+
+/** Does a piece of work whose statements that wait for a standby are known apart from others'. */
+export function knowingStandbyWaits<T>(work: () => Promise<T>): Promise<T> {
+  return ofWork.run(new Map(), work);
+}
+
+/** The statements of the present piece of work that wait for a standby now. */
+export function waitsForStandby(): StandbyWait[] {
+  return [...standbyWaits().values()];
+}
+
+function standbyWaits(): StandbyWaits {
+  return ofWork.getStore() ?? ofNobody;
+}
 
 /**
  * Runs a statement that is known to be short.
@@ -106,13 +130,13 @@ class Watch {
     const { text = '', deadline = deadlineOf(text) } = typeof query === 'string' ? { text: query } : query;
     // Its first words: what follows may hold values.
     const [name = 'a statement'] = /[a-z_]+(\s+[a-z_]+){0,2}/i.exec(text) ?? [];
-    const statement = { name, deadline };
+    const statement = { name, deadline, sentAt: new Date(), waits: standbyWaits() };
     if (this.open.push(statement) === 1) this.arm(statement);
   }
 
   private ended(count: number): void {
     clearTimeout(this.timer);
-    for (const statement of this.open.splice(0, count)) standbyWaits.delete(statement);
+    for (const statement of this.open.splice(0, count)) statement.waits.delete(statement);
     if (this.open[0]) this.arm(this.open[0]);
   }
 
@@ -133,10 +157,13 @@ class Watch {
     if (this.open[0] !== statement || this.socket.destroyed) return;
     const what = `"${statement.name}" on ${placeOf(this.url)}`;
     if (sight && sight !== 'gone' && sight.wait === 'SyncRep') {
-      standbyWaits.set(statement, `${what} waits for a standby. Bring it back, or take it out of the list.`);
+      statement.waits.set(statement, {
+        error: `${what} waits for a standby. Bring it back, or take it out of synchronous_standby_names.`,
+        since: statement.sentAt.toISOString(),
+      });
       return this.arm(statement, limits.look);
     }
-    standbyWaits.delete(statement);
+    statement.waits.delete(statement);
     const { read, sent } = this.traffic();
     const { readableLength, writableLength } = this.socket;
     if (statement.deadline !== undefined) return this.cut(overdue(statement, what, sight));

@@ -2,8 +2,11 @@
 import type { Client } from 'pg';
 import { all } from './connect';
 
-// Only the creator's count: owners are changed after an object was made. `set` is what stands, `usual` what PostgreSQL begins with.
-const statements = (old: 'set' | 'usual', wanted: 'set' | 'usual') => `
+/**
+ * SQL that gives the statements, a row each, which turn one kind of the session's user's default privileges into the other. Only
+ * the creator's count: owners are changed after an object was made. `set` is what stands, `usual` what PostgreSQL begins with.
+ */
+export const defaultPrivilegesSql = (old: 'set' | 'usual', wanted: 'set' | 'usual') => `
   with defaults as (
     select rolname, nspname, ' on ' || plural as things, defaclacl as set,
       case when defaclnamespace <> 0 then null else acldefault(letter::"char", defaclrole) end as usual
@@ -25,8 +28,8 @@ const statements = (old: 'set' | 'usual', wanted: 'set' | 'usual') => `
  * Nobody else sees the change: default privileges are the same again before the transaction commits.
  */
 export async function withoutDefaultPrivileges(client: Client, work: () => Promise<void>): Promise<void> {
-  const away = await all<{ sql: string }>(client, statements('set', 'usual'));
-  const back = await all<{ sql: string }>(client, statements('usual', 'set'));
+  const away = await all<{ sql: string }>(client, defaultPrivilegesSql('set', 'usual'));
+  const back = await all<{ sql: string }>(client, defaultPrivilegesSql('usual', 'set'));
   for (const { sql } of away) await client.query(sql);
   await work();
   for (const { sql } of back) await client.query(sql);

@@ -3,6 +3,7 @@ import type { Client } from 'pg';
 import { failureType } from '../errors';
 import { all, one } from '../postgres/connect';
 import { notExtensions, notOfExtension } from '../postgres/extensions';
+import { majorVersion } from '../postgres/versions';
 
 /** Sentences for everything in or around the managed schemas that a run could not bring back. */
 export async function findUncarriable(production: Client, schemas: readonly string[]): Promise<string[]> {
@@ -100,12 +101,6 @@ const uncarriable: { text: string; managed: boolean }[] = [
   },
   {
     managed: false,
-    text: `select format('Production holds %s large objects (%s%s), which are not carried. Move their content into a bytea column, or remove them (lo_unlink).', count(*),
-        array_to_string((array_agg(oid order by oid))[1:5], ', '), case when count(*) > 5 then ', …' else '' end) as finding
-      from pg_largeobject_metadata having count(*) > 0`,
-  },
-  {
-    managed: false,
     text: `select format('The prepared transaction "%s" in production holds locks. Commit it or roll it back (commit prepared, rollback prepared).', gid) as finding from pg_prepared_xacts where database = current_database()`,
   },
   {
@@ -125,6 +120,24 @@ const uncarriable: { text: string; managed: boolean }[] = [
         and setting like 'default_transaction_read_only=%' and setting !~* '=(on|true|yes|1)$'`,
   },
 ];
+
+/** A note where production holds large objects: what a run does about them, and what the fence does. */
+export async function noteOnLargeObjects(production: Client): Promise<string[]> {
+  const { count, first } = await one<{ count: string; first: string | null }>(
+    production,
+    `select (select count(*) from pg_largeobject_metadata) as "count",
+       (select string_agg(oid::text, ', ') from (select oid from pg_largeobject_metadata order by oid limit 5) o) as "first"`,
+  );
+  if (first === null) return [];
+  const which = `${count} large ${count === '1' ? 'object' : 'objects'} (${first}${Number(count) > 5 ? ', …' : ''})`;
+  const fence =
+    (await majorVersion(production)) < 16
+      ? ' Before PostgreSQL 16 the fence does not hold for them: see to it that nobody writes or removes any meanwhile.'
+      : '';
+  return [
+    `Production holds ${which}. They belong to no schema and stay where they are: they are neither backed up nor restored, and their content isn't read. One that is missing after the switch-over fails step verify.${fence}`,
+  ];
+}
 
 /** Sentences for subscriptions, which only superusers can list. */
 export async function findSubscriptions(production: Client): Promise<string[]> {

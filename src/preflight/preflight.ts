@@ -16,7 +16,7 @@ import { placesOf } from '../postgres/endpoint';
 import { listObjects } from '../postgres/managed-schemas';
 import { sameMajor } from '../postgres/versions';
 import type { Plan } from '../settings/read';
-import { findSubscriptions, findUncarriable } from './carried';
+import { findSubscriptions, findUncarriable, noteOnLargeObjects } from './carried';
 import { cloneNote, findCloneObstacles } from './clone';
 import { closeDatabases, compareDatabases, openDatabases, type Opened } from './connections';
 import { checkHost } from './host';
@@ -89,6 +89,7 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
     const keeps = plan.reset?.mode === 'keep';
     if (keeps) result.findings.push(...(await findUnmovable(production, schemas)));
     const tables = await readStoredTables(production, schemas);
+    result.notes.push(...(await noteOnLargeObjects(production)));
     result.bytes = tables.reduce((sum, table) => sum + table.bytes, 0);
     result.notes.push(
       clones

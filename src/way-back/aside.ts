@@ -8,7 +8,7 @@ import { KirikaeError } from '../errors';
 import type { Claim } from '../ledger/claim';
 import type { HeldRun, Moved } from '../ledger/held-run';
 import { isUntouched, keepCounters, writtenSince } from '../ledger/late-writes';
-import { isMarkedAs, readMarker } from '../ledger/marker';
+import { isMarkedAs, proveMarker, readMarker } from '../ledger/marker';
 import { hasReached } from '../ledger/phases';
 import { intend, readIntent } from '../ledger/records';
 import { inTransaction, withClient } from '../postgres/connect';
@@ -35,6 +35,14 @@ export function asideUrl(run: HeldRun, claim: Claim): string {
   return otherDatabase(run.url('backup'), name);
 }
 
+/** Makes sure that the copy is this run's own, for whoever opens sessions of it. @throws KirikaeError NeedsOperator */
+export async function proveAside(run: HeldRun, claim: Claim): Promise<void> {
+  const url = asideUrl(run, claim);
+  await withClient(url, `${run.label} aside`, (client) =>
+    proveMarker({ title: 'the copy set aside', url, client }, claim.id, 'aside'),
+  );
+}
+
 /**
  * Makes the copy ready for its rows, where anything was written since `verified` or that can't be told; an earlier copy that isn't
  * of the present rows any more is made anew.
@@ -53,7 +61,7 @@ export async function beginAside(run: HeldRun): Promise<PartPlan & { database: s
     if (claim.phase === 'aside') await dropAside(run, url, claim);
     await intend(production.client, name, { kind: 'creating', role: 'aside' });
     const created = await createDatabase(url, production.client, 'backup create');
-    return withAside(run, { production, url }, async (pair) => {
+    return withAside(run, { production, claim, isNew: true }, async (pair) => {
       const owner = { claim: claim.id, role: 'aside', run: run.identity, created } as const;
       return { ...(await beginBackup(pair, { schemas: run.schemas, owner })), database: name };
     });
@@ -67,7 +75,7 @@ export async function sealAside(
   return run.hold({ roles: [], phases }, async ({ production }, claim) => {
     const url = asideUrl(run, claim);
     const isMade = (await readIntent(production.client, databaseOf(url)))?.kind === 'creating';
-    const rows = isMade ? await withAside(run, { production, url }, (pair) => seal(run, pair)) : 0;
+    const rows = isMade ? await withAside(run, { production, claim }, (pair) => seal(run, pair)) : 0;
     const moved =
       claim.phase === 'aside'
         ? await run.mirrored(production.client)
@@ -85,10 +93,7 @@ export async function countAnew(run: HeldRun, production: Endpoint, claim: Claim
   const url = asideUrl(run, claim);
   const isMade = (await readIntent(production.client, databaseOf(url)))?.kind === 'creating';
   if (!isMade || !(await databaseExists(url, `${run.label} aside`))) return;
-  const manifest = await withAside(run, { production, url }, async ({ backup }) => {
-    const isOwn = isMarkedAs(await readMarker(backup.client), claim.id, 'aside');
-    return isOwn ? (await readBackup(backup.client)).manifest : null;
-  });
+  const { manifest } = await withAside(run, { production, claim }, ({ backup }) => readBackup(backup.client));
   if (!manifest) return;
   await inTransaction(production.client, async () => {
     // Before the reading: what is written from here on is found, by the reading or by the counters.
@@ -123,13 +128,24 @@ async function dropAside(run: HeldRun, url: string, claim: Claim): Promise<void>
   if (isMarkedAs(found, claim.id, 'aside')) await dropDatabase(url, 'aside drop');
 }
 
+interface Aside {
+  production: Endpoint;
+  claim: Claim;
+  /** True where the database may just have been created, so that it has no marker yet. */
+  isNew?: boolean;
+}
+
 // The copy set aside is a backup of its own.
 function withAside<T>(
   run: HeldRun,
-  { production, url }: { production: Pair['production']; url: string },
+  { production, claim, isNew = false }: Aside,
   work: (pair: Pair) => Promise<T>,
 ): Promise<T> {
-  return withClient(url, `${run.label} aside`, (client) =>
-    work({ production, backup: { title: 'the copy set aside', url, client } }),
-  );
+  const url = asideUrl(run, claim);
+  return withClient(url, `${run.label} aside`, async (client) => {
+    const backup = { title: 'the copy set aside', url, client };
+    const isUnmarked = isNew && (await readMarker(client)).kind === 'none';
+    if (!isUnmarked) await proveMarker(backup, claim.id, 'aside');
+    return work({ production, backup });
+  });
 }

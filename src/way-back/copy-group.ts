@@ -6,7 +6,7 @@ import type { Phase } from '../engine/parts';
 import { freshMs, stopwatch, systemClocks } from '../host/fresh-look';
 import type { Claim } from '../ledger/claim';
 import type { HeldRun } from '../ledger/held-run';
-import { asideUrl } from './aside';
+import { asideUrl, proveAside } from './aside';
 
 /** At which phases of the ledger the rows of a copy may be written. */
 const ledgerPhases = {
@@ -26,6 +26,7 @@ export interface Group {
 export async function copyOwnGroup(run: HeldRun, { phase, group, onProgress }: Group): Promise<Copied> {
   const phases = ledgerPhases[phase.name];
   const claim = await run.hold({ roles: ['backup'], phases }, (_, held) => Promise.resolve(held));
+  if (phase.name === 'aside') await proveAside(run, claim);
   const inProduction = phase.name === 'migrate' || phase.name === 'restore';
   return copyGroup({
     ...direction(run, phase, claim),

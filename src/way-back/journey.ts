@@ -82,7 +82,8 @@ export class Journey {
     },
     liftFence: async () => {
       const from = this.from.from ?? this.from.phase;
-      if (needsRestore(from)) await markRestored(this.run);
+      if (needsRestore(from))
+        for (const note of (await markRestored(this.run)).notes) this.operator.say(note);
       else await liftFence(this.run);
       this.holding.abort();
     },

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import type { Phase } from '../contract';
 import { KirikaeError } from '../errors';
-import { runCommand } from '../host/command';
+import { runCommand, type Command } from '../host/command';
 import { turnMaintenance, type PageHolder } from '../host/page';
 import { watchPage, type PageWatch } from '../host/page-watch';
 import { runCheck } from '../host/smoke';
@@ -78,10 +78,17 @@ export async function raiseFence(run: HeldRun): Promise<Moved> {
   });
 }
 
+/** A command of a deploy, and the phases in which it may run. */
+interface DeployCommand extends Pick<Command, 'onStart'> {
+  name: string;
+  list: 'run' | 'rollback';
+  phases: readonly Phase[];
+}
+
 /** Runs a command of a deploy; ended when the ledger leaves the phases meanwhile. @returns its last line of output */
 export async function runDeploy(
   run: HeldRun,
-  { name, list, phases }: { name: string; list: 'run' | 'rollback'; phases: readonly Phase[] },
+  { name, list, phases, onStart }: DeployCommand,
 ): Promise<string> {
   const deploy = run.plan.deploy.find((item) => item.name === name);
   const command = deploy?.[list];
@@ -94,6 +101,7 @@ export async function runDeploy(
     timeoutMs: milliseconds(deploy.timeout),
     key: run.commandKey,
     signal: run.signal,
+    onStart,
     mayRun: () => run.lookAgain(phases),
   });
   return lines.at(-1) ?? '';

@@ -2,13 +2,13 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
 import { KirikaeError } from '../errors';
-import { endCommandsOf } from '../host/pid-file';
+import { endCommandsOf, endNoted } from '../host/pid-file';
 import { readClaim, standingOf, type Claim, type RunIdentity } from '../ledger/claim';
 import { HeldRun, workflowOf } from '../ledger/held-run';
 import { isAtHome, readMarker } from '../ledger/marker';
 import { readMirror } from '../ledger/mirror';
 import { wayBack, wouldRestore, type Standing } from '../ledger/phases';
-import { readDeploys } from '../ledger/records';
+import { readDeploys, type DeployRow } from '../ledger/records';
 import { removeLedger } from '../ledger/remove';
 import { cleanShadow } from '../new-schema/shadow';
 import { inTransaction, withClient } from '../postgres/connect';
@@ -64,7 +64,8 @@ export async function recover(recovery: Recovery, operator: Operator): Promise<b
   operator.say(await describeProduction(run));
   for (const sentence of await explain(run, standing, steps)) operator.say(sentence);
   if (!(await operator.confirm(`Bring ${database} to a safe end in this way?`, database))) return false;
-  await becomeOnlyOne(run, claim, { settleMs: recovery.settleMs ?? 30_000, operator });
+  const { settleMs = 30_000, host } = recovery;
+  await becomeOnlyOne(run, claim, { settleMs, host, operator });
   await goAllTheWay(run, operator);
   operator.say(`Production ${database} is safe: ${await describeProduction(run)}`);
   return true;
@@ -142,7 +143,7 @@ async function agreeWith(
 async function becomeOnlyOne(
   run: HeldRun,
   before: Claim,
-  { settleMs, operator }: { settleMs: number; operator: Operator },
+  { settleMs, host, operator }: { settleMs: number; host: string; operator: Operator },
 ): Promise<void> {
   const { judgement } = await run.sessions(['production'], ({ production }) =>
     look(run, production.client, null),
@@ -153,14 +154,21 @@ async function becomeOnlyOne(
   for (const sentence of endCommandsOf(workflowOf(before))) operator.say(sentence);
   const deploys = await run.sessions(['production'], ({ production }) => readDeploys(production.client));
   const open = deploys.filter(({ ended, failed, undone }) => !ended && !failed && !undone);
-  for (const { name, host } of open) {
-    operator.say(
-      `The deploy "${name}" began on host ${host} and its end isn't known. Make sure that its command doesn't run there any more.`,
-    );
-  }
+  for (const deploy of open) operator.say(endDeployOn(host, deploy));
   if (before.holder.startsWith('recover ')) return;
   operator.say(`Waiting ${Math.round(settleMs / 1_000)} s for whatever the run before was still at.`);
   await wait(settleMs, undefined, { signal: run.signal });
+}
+
+// Without its note too, which only this user's with the same TMPDIR find.
+function endDeployOn(here: string, { name, host, process: noted }: DeployRow): string {
+  const began = `The deploy "${name}" began on host ${host}`;
+  const where = noted ? `process group ${noted.pid}` : 'whose process id is not known';
+  if (host !== here || !noted)
+    return `${began} (${where}) and its end isn't known. Make sure that its command doesn't run there any more.`;
+  return endNoted(noted)
+    ? `${began}; its command was still running and was ended (${where}).`
+    : `${began}; its command doesn't run any more (${where}).`;
 }
 
 // Those of an earlier recover too, which may be frozen. A backup that doesn't answer is met, and named, by the step that needs it.

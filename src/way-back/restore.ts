@@ -8,6 +8,7 @@ import { failureType, KirikaeError } from '../errors';
 import { lastAttempt, noteStage, stageDone } from '../ledger/checkpoints';
 import type { Claim } from '../ledger/claim';
 import type { HeldRun, Moved } from '../ledger/held-run';
+import { lookAtLargeObjects } from '../ledger/large-objects';
 import { describeLateWrites, isUntouched, writtenSince } from '../ledger/late-writes';
 import { hasReached } from '../ledger/phases';
 import { APPLICATION, inTransaction, withClient } from '../postgres/connect';
@@ -17,6 +18,7 @@ import { beginRestore, compareWithManifest, finishRestore } from '../restore/cop
 import { unlikeKept } from '../reset/prove-kept';
 import { keptSchemas, moveHome } from '../reset/set-aside';
 import { countAnew, writtenAfterAside } from './aside';
+import { explainingLoss } from './lost-backup';
 
 const restoring = ['aside', 'emptied'] as const;
 
@@ -28,16 +30,26 @@ export interface RestorePlan extends PartPlan {
   moved: Moved;
 }
 
-/** Proves that the backup is what was sealed, before anything is emptied. @throws KirikaeError DataDiffer */
+/**
+ * Proves that the backup is what was sealed, before anything is emptied.
+ * @throws KirikaeError DataDiffer, also where there is no such backup (any more)
+ */
 export async function proveOwnBackup(run: HeldRun): Promise<void> {
-  await run.hold({ roles: ['backup'], phases: ['returning', 'aside'] }, async ({ backup }, claim) => {
-    await proveBackup(backup, { manifestHash: claim.manifestHash }, run.work());
-  });
+  const phases = ['returning', 'aside'] as const;
+  const claim = await run.claimAt(phases);
+  await explainingLoss(claim, () =>
+    run.hold({ roles: ['backup'], phases }, async ({ backup }) => {
+      await proveBackup(backup, { manifestHash: claim.manifestHash }, run.work());
+    }),
+  );
 }
 
 /** Keeps the backup unchanged until the run's signal aborts. */
 export async function holdOwnBackup(run: HeldRun): Promise<void> {
-  await run.hold({ roles: ['backup'], phases: restoring }, () => Promise.resolve());
+  const claim = await run.claimAt(restoring);
+  await explainingLoss(claim, () =>
+    run.hold({ roles: ['backup'], phases: restoring }, () => Promise.resolve()),
+  );
   const place = run.place('backup');
   await withClient(place.url, run.holdLabel, async (client) => {
     await holdBackup({ ...place, client }, await sealedManifest(client));
@@ -60,7 +72,9 @@ export async function empty(run: HeldRun): Promise<RestorePlan> {
   return run.hold({ roles: ['backup'], phases: restoring }, async (pair, claim) => {
     const [production, backup] = [pair.production.client, pair.backup];
     await untilHeld(run, backup);
-    const manifest = await proveBackup(backup, { manifestHash: claim.manifestHash }, run.work());
+    const manifest = await explainingLoss(claim, () =>
+      proveBackup(backup, { manifestHash: claim.manifestHash }, run.work()),
+    );
     const isKept = claim.phase === 'aside' && (await keptSchemas(production)).length > 0;
     const problems = isKept ? await unlikeKept(pair.production, manifest, run.work()) : [];
     if (isKept && problems.length === 0) {
@@ -119,7 +133,9 @@ export async function markRestored(run: HeldRun): Promise<Moved> {
   const phases = ['aside', 'emptied', 'restored'] as const;
   return run.hold({ roles: [], phases }, async ({ production: { client } }, claim) => {
     if (claim.phase === 'restored') return run.mirrored(client);
+    let notes: string[] = [];
     const open = async () => {
+      notes = await lookAtLargeObjects(client);
       await unsetFence(client, claim);
       await run.advancing('restored')(client);
     };
@@ -132,7 +148,8 @@ export async function markRestored(run: HeldRun): Promise<Moved> {
       await moveHome(client, run.schemas, { note, mayWrite: run.stillMay(['restored']) });
     }
     await endFencedSessions(client);
-    return run.mirrored(client);
+    const moved = await run.mirrored(client);
+    return { ...moved, notes: [...notes, ...moved.notes] };
   });
 }
 

@@ -129,7 +129,7 @@ export async function adopt(run: HeldRun, furthest: Standing): Promise<Standing>
 async function noteDeploys(production: Client, { from, phase }: Claim, run: HeldRun): Promise<void> {
   if (!hasReached(from ?? phase, 'verified')) return;
   for (const [position, { name }] of run.plan.deploy.entries())
-    await beginDeploy(production, { name, position, host: 'unknown', pid: 0 });
+    await beginDeploy(production, { name, position, host: 'unknown' });
 }
 
 // A backup that isn't there, doesn't answer, or isn't this run's says nothing.

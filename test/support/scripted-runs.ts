@@ -43,7 +43,7 @@ export async function openScriptedRuns(): Promise<ScriptedRuns> {
     namespace,
     taskQueue: TASK_QUEUE,
     workflowsPath: require.resolve('./scripted-workflow'),
-    activities: { copyRows, failToConnect },
+    activities: { copyRows, failToConnect, waitForStandby },
     maxHeartbeatThrottleInterval: '200ms',
   });
   const running = worker.run();
@@ -77,8 +77,16 @@ export async function openScriptedRuns(): Promise<ScriptedRuns> {
   };
 }
 
-async function copyRows(): Promise<void> {
-  const beat: Heartbeat = { step: 'backup', rows: 400, bytes: 4_000_000 };
+function copyRows(): Promise<void> {
+  return beatWith({ step: 'backup', rows: 400, bytes: 4_000_000 });
+}
+
+// It counts nothing, as what makes a transition.
+function waitForStandby(): Promise<void> {
+  return beatWith({ outage: { error: '"commit" waits for a standby.', since: '2026-01-02T03:04:05.000Z' } });
+}
+
+async function beatWith(beat: Heartbeat): Promise<void> {
   for (;;) {
     heartbeat(beat);
     await Context.current().sleep(200);

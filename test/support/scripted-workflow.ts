@@ -18,8 +18,8 @@ export interface Script {
   statuses: Partial<Status>[];
   /** Updates that are refused, and the sentence they are refused with. */
   refuses?: Record<string, string>;
-  /** An activity to have in flight: one that heartbeats, or one whose attempts fail. */
-  activity?: 'copyRows' | 'failToConnect';
+  /** An activity to have in flight: one that heartbeats, one whose attempts fail, or one that waits without having failed. */
+  activity?: 'copyRows' | 'failToConnect' | 'waitForStandby';
   /** The same in a child, as the monitoring has it. */
   childFails?: boolean;
   /** How long the workflow stays open after an outcome is shown, as one that writes its report; in milliseconds. */
@@ -28,8 +28,9 @@ export interface Script {
 
 const frameMs = 400;
 
-const { copyRows, failToConnect } = proxyActivities<{
+const { copyRows, failToConnect, waitForStandby } = proxyActivities<{
   copyRows(): Promise<void>;
+  waitForStandby(): Promise<void>;
   failToConnect(): Promise<void>;
 }>({
   startToCloseTimeout: '1m',
@@ -54,6 +55,7 @@ export async function offlineMigration(input: MigrationInput): Promise<Status> {
   }
   if (script.activity === 'copyRows') void copyRows().catch(() => undefined);
   if (script.activity === 'failToConnect') void failToConnect().catch(() => undefined);
+  if (script.activity === 'waitForStandby') void waitForStandby().catch(() => undefined);
   if (script.childFails) await startChild(watchAndFail, { parentClosePolicy: ParentClosePolicy.ABANDON });
   for (const next of script.statuses.slice(1)) {
     await sleep(frameMs);
