@@ -209,7 +209,17 @@ describe('on a server of its own', () => {
 
   // An activity as a worker runs it.
   function guarded(beats: Heartbeat[]): MockActivityEnvironment {
-    const environment = new MockActivityEnvironment({}, { interceptors: [guardActivities((text) => text)] });
+    const environment = new MockActivityEnvironment(
+      {},
+      {
+        interceptors: [
+          guardActivities(
+            (text) => text,
+            () => Infinity,
+          ),
+        ],
+      },
+    );
     environment.on('heartbeat', (beat: Heartbeat) => beats.push(beat));
     return environment;
   }

@@ -1,4 +1,4 @@
-/** Entry of `npm run demo|bench|soak|faults|resets|test|check|generate`: installs and builds what is missing, then runs it. No dependencies. */
+/** Entry of `npm run demo|bench|soak|faults|resets|model|test|check|generate`: installs and builds what is missing, then runs it. No dependencies. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -27,7 +27,7 @@ const generatedFiles = [
   'CONTRIBUTING.md',
 ];
 const sourceFolders = ['src', 'workflows', 'activities', 'cli', 'lab', 'tools', 'examples', 'test/support'];
-const commands = { demo, bench, soak, faults, resets, test, check, generate };
+const commands = { demo, bench, soak, faults, resets, model, test, check, generate };
 
 const [name = '', ...args] = process.argv.slice(2);
 process.exit(await main());
@@ -65,15 +65,32 @@ function faults() {
 /** `--seed N` names the reading, which goes on where it was stopped; `--only TEXT` takes the resets whose title holds it. */
 function resets() {
   const known = { '--seed': 'KIRIKAE_RESETS_SEED', '--only': 'KIRIKAE_RESETS_ONLY' };
-  for (let place = 0; place < args.length; place += 2) {
-    const variable = known[args[place]];
-    if (variable === undefined || args[place + 1] === undefined)
-      return fail('Usage: npm run resets -- [--seed N] [--only TEXT]');
-    process.env[variable] = args[place + 1];
-  }
+  if (!handOver(known)) return fail('Usage: npm run resets -- [--seed N] [--only TEXT]');
   process.env.KIRIKAE_RESETS = 'full';
   process.env.KIRIKAE_RESETS_SEED ??= '1';
   return node(['node_modules/jest/bin/jest.js', 'test/resets.test.ts']);
+}
+
+/** `--seed N` names the interleavings, `--runs N` is their number, `--path P` plays the one that a failure printed. */
+function model() {
+  const known = {
+    '--seed': 'KIRIKAE_MODEL_SEED',
+    '--runs': 'KIRIKAE_MODEL_RUNS',
+    '--path': 'KIRIKAE_MODEL_PATH',
+  };
+  if (!handOver(known)) return fail('Usage: npm run model -- [--seed N] [--runs N] [--path P]');
+  process.env.KIRIKAE_MODEL_RUNS ??= '5000';
+  return node(['node_modules/jest/bin/jest.js', 'test/model.test.ts']);
+}
+
+/** Hands options with a value to a test, as variables. */
+function handOver(known) {
+  for (let place = 0; place < args.length; place += 2) {
+    const variable = known[args[place]];
+    if (variable === undefined || args[place + 1] === undefined) return false;
+    process.env[variable] = args[place + 1];
+  }
+  return true;
 }
 
 function test() {

@@ -12,16 +12,18 @@ const closed = [
   ...['migrated', 'verified', 'deployed', 'checked'],
 ] as Phase[];
 const back: Phase[] = ['returning', 'aside', 'emptied', 'restored'];
-const groups = { groups: 1, parts: 1, bytes: 100, inFlight: 1 };
 const none = { groups: 0, parts: 0, bytes: 0, inFlight: 1 };
 
 /** Does a call: notes it, fails if it is to fail, then looks at the ledger and acts. */
 export type Did = <T>(call: string, act: () => T | Promise<T>) => Promise<T>;
 
-/** @param did called with the name that a call is noted by */
-export function stubbedActivities(stubs: Stubs, did: Did): Activities {
+/**
+ * @param did called with the name that a call is noted by
+ * @param me the Temporal run that an activity acts for
+ */
+export function stubbedActivities(stubs: Stubs, did: Did, me: () => string = runOfContext): Activities {
   const { world } = stubs;
-  const me = () => Context.current().info.workflowExecution?.runId ?? '';
+  const groups = { groups: stubs.lanes, parts: 1, bytes: 100, inFlight: stubs.lanes };
   const own = (...phases: Phase[]) => world.own(me(), phases.length > 0 ? phases : undefined);
   const move = (to: Phase) => world.move(me(), to);
   const here = (...phases: Phase[]) => world.mirrored(own(...phases));
@@ -182,7 +184,7 @@ export function stubbedActivities(stubs: Stubs, did: Did): Activities {
 
     lookBack: () =>
       did('lookBack', () => {
-        if (world.firstRunId === me()) return 'none';
+        if (world.firstRunId === me() || world.history.length === 0) return 'none';
         return world.ended.has(world.firstRunId ?? '') ? 'ended' : 'acted';
       }),
     takeStock: ({ history }) =>
@@ -318,6 +320,10 @@ export function stubbedActivities(stubs: Stubs, did: Did): Activities {
     handOver: () => did('handOver', () => ['To lift the fence: psql …']),
   };
   return activities;
+}
+
+function runOfContext(): string {
+  return Context.current().info.workflowExecution?.runId ?? '';
 }
 
 function mustBeSealed({ world }: Stubs): void {

@@ -28,6 +28,8 @@ export interface Stubs {
   /** What watching the page does; at once over unless a test says otherwise, since time skips nothing while an activity runs. */
   watchPage: () => Promise<void> | void;
   plan: PlanOutline;
+  /** Part groups of a copy, all under way at a time. */
+  lanes: number;
 }
 
 /** The time-skipping server of a suite. */
@@ -46,6 +48,7 @@ export function makeStubs(plan: Partial<PlanOutline> = {}): Stubs {
     replace: {},
     rollBacks: 0,
     watchPage: () => undefined,
+    lanes: 1,
     plan: {
       name: 'small',
       hash: 'h1',
