@@ -1,5 +1,5 @@
 /** Activities that run beside the steps for as long as something must be held: the page on, the backup unchanged. */
-import { CancellationScope, condition, isCancellation } from '@temporalio/workflow';
+import { CancellationScope, condition, isCancellation, sleep } from '@temporalio/workflow';
 import { database, hostOf } from './calls';
 import { letPeopleDecide } from './do-step';
 import { problemOf } from './failures';
@@ -37,13 +37,29 @@ export function watchPage(run: Run): void {
   const host = hostOf(run.plan.hostQueue);
   const watch = begin(
     run,
-    () => host.watchPage({ run: run.refBack() }),
+    () => watchOn(run, () => host.watchPage({ run: run.refBack() })),
     (error) => {
       run.pageProblem = problemOf(error);
       run.pageWatch = null;
     },
   );
   run.pageWatch = watch;
+}
+
+const watchAgainMs = 10_000;
+
+// What users wrote is people's to decide, and another's ledger ends the run; whatever else ends the watching, it goes on.
+async function watchOn(run: Run, watch: () => Promise<void>): Promise<void> {
+  for (;;) {
+    try {
+      return await watch();
+    } catch (error) {
+      const { type, message } = problemOf(error);
+      if (isCancellation(error) || type === 'NeedsOperator' || type === 'Overtaken') throw error;
+      run.note(`The watching of the maintenance page failed, and is begun again: ${message}`);
+      await sleep(watchAgainMs, { summary: 'until the page is watched again' });
+    }
+  }
 }
 
 /** Ends the watching, before anybody may take the page down. */

@@ -33,9 +33,7 @@ export async function leavePath(run: Run, error: unknown, cancelled: boolean): P
     const past = nothingYet ? await lookBack(run, error) : 'acted';
     if (past === 'none' && type !== 'Overtaken') {
       if (run.plan) await removeShadow(run);
-      return cancelled
-        ? await close(run, 'cancelled', 'The run was cancelled before anything was changed.')
-        : await refuse(run, reasons);
+      return cancelled ? await close(run, 'cancelled', cancelledEarly) : await refuse(run, reasons);
     }
     // The ledger is asked below who holds it; before the new database is whole nothing of it is worth asking for.
     if (run.pageProblem?.type === 'Overtaken' || !hasReached(run.phase, 'verified')) run.pageProblem = null;
@@ -58,14 +56,14 @@ export async function leavePath(run: Run, error: unknown, cancelled: boolean): P
           run.note('The run was cancelled after it went live: the monitoring ended, the backup is kept.');
         return await close(run, 'migrated');
       case 'unknown':
-        if (cancelled)
-          return await close(run, 'cancelled', 'The run was cancelled; nothing of it was in production.');
         switch (past === 'acted' ? await database.lookBack() : past) {
           case 'ended':
+            run.hadEnded = true;
+            if (cancelled) return await close(run, 'cancelled', endedSentence);
             run.note(endedSentence);
             return await refuse(run, [endedSentence]);
           case 'none':
-            return await refuse(run, [message]);
+            return cancelled ? await close(run, 'cancelled', cancelledEarly) : await refuse(run, [message]);
           case 'acted':
             throw new Settled(`${message} ${noTrace}`);
         }
@@ -90,6 +88,8 @@ export async function leavePath(run: Run, error: unknown, cancelled: boolean): P
     return close(run, 'needs-operator', settled.message);
   }
 }
+
+const cancelledEarly = 'The run was cancelled before anything was changed.';
 
 const cancelledSentence = 'The run was cancelled; production is what it was before.';
 
@@ -149,6 +149,7 @@ export async function close(run: Run, outcome: Outcome, why?: string): Promise<S
 }
 
 function ending(run: Run, outcome: Outcome): string {
+  if (run.hadEnded) return "Nothing: the report of this run's earlier execution says how production is.";
   switch (outcome) {
     case 'migrated':
     case 'rehearsed':

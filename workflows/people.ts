@@ -1,15 +1,18 @@
 /** Telling people: messages to the stakeholders and the report's files. What can't be delivered is a note and never stops a run. */
 import { isCancellation } from '@temporalio/workflow';
 import { LIMITS, oneLine } from '../src/text';
-import { database } from './calls';
+import { database, within } from './calls';
 import { problemOf } from './failures';
 import type { Run } from './run';
+
+// What waits for a message waits no longer than this.
+const tellingMs = 60_000;
 
 /** A message that can't be delivered is a note and never stops a run. */
 export async function tell(run: Run, text: string): Promise<void> {
   try {
-    for (const note of await database.notify({ run: run.refBack(), text: oneLine(text, LIMITS.sentence) }))
-      run.note(note);
+    const said = { run: run.refBack(), text: oneLine(text, LIMITS.sentence) };
+    for (const note of await within(tellingMs).notify(said)) run.note(note);
   } catch (error) {
     run.note(`Stakeholders were not told: ${problemOf(error).message}`);
   }

@@ -103,6 +103,8 @@ export class Run {
   /** When people were last told of the outage under way. */
   outageToldAtMs: number | null = null;
   isGoingBack = false;
+  /** A Temporal reset began a run anew that had ended. */
+  hadEnded = false;
   /** What keeps the backup unchanged during a restore. */
   backupHold: Background | null = null;
   /** Why the backup is no longer kept unchanged, though nobody has let go of it. */

@@ -81,8 +81,8 @@ async function agree(run: Run): Promise<{ standing: Standing; intent: Intent | n
       case 'overtaken':
         await park(run, { problem: stock.problem, next: lookFirst });
         await database.takeOver({ run: run.refBack() });
-        // The history of a run that a Temporal reset made may know less than the ledger, and says nothing more.
-        run.standing = null;
+        // The history of a run that a Temporal reset made may know less than the ledger did.
+        run.standing = stock.standing;
         run.pageProblem = null;
         run.lossAcceptedBy = [];
         intent = 'goBack';

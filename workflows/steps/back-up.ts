@@ -80,7 +80,8 @@ export async function awaitApproval(run: Run): Promise<void> {
         approvalChoices(run.id, fingerprint),
       );
     wait();
-    await tell(
+    // An approval that comes at once isn't kept waiting for messages.
+    const told = tell(
       run,
       `${run.plan.name}: ${who} ${minimum === 1 ? 'is' : 'are'} waited for, fingerprint ${fingerprint} (workflow ${run.id}).`,
     );
@@ -103,6 +104,7 @@ export async function awaitApproval(run: Run): Promise<void> {
       );
     status.state = 'running';
     run.goOn();
+    await told;
     const approvals = [...run.approvals].map(([by, at]) => ({ by, at }));
     run.moved(await database.approve({ run: ref, fingerprint, approvals }));
   });

@@ -1,4 +1,5 @@
 /** One workflow execution of the model: its recorded tasks, and what it has asked for and waits for. */
+import { types } from 'node:util';
 import { tsToMs } from '@temporalio/common/lib/time';
 import { fromPayload, Sandbox, type Command, type Execution, type Job } from './sandbox';
 
@@ -177,11 +178,13 @@ function saidIn({ message, cause }: { message?: string | null; cause?: unknown }
   return `${message ?? ''}${inner ? `: ${inner}` : ''}`;
 }
 
-/** A command whole. */
+/** A command whole, but for the run's id: tasks from before a Temporal reset are replayed under another. */
 function textOf(command: Command): string {
-  return JSON.stringify(command, (_key, value: unknown) =>
-    value instanceof Uint8Array ? Buffer.from(value).toString() : value,
+  // The sandbox's arrays are of another realm than this one's.
+  const text = JSON.stringify(command, (_key, value: unknown) =>
+    types.isUint8Array(value) ? Buffer.from(value).toString() : value,
   );
+  return text.replaceAll(/run-\d+/g, 'run');
 }
 
 /** What Temporal compares of a command: its kind, and what it is to do. What is sent along may name the run. */
