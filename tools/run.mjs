@@ -1,4 +1,4 @@
-/** Entry of `npm run demo|bench|soak|faults|resets|model|test|check|generate`: installs and builds what is missing, then runs it. No dependencies. */
+/** Entry of the `npm run` commands: installs and builds what is missing, then runs what was asked for. No dependencies. */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {

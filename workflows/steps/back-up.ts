@@ -81,9 +81,11 @@ export async function awaitApproval(run: Run): Promise<void> {
       );
     wait();
     // An approval that comes at once isn't kept waiting for messages.
-    const told = tell(
-      run,
-      `${run.plan.name}: ${who} ${minimum === 1 ? 'is' : 'are'} waited for, fingerprint ${fingerprint} (workflow ${run.id}).`,
+    const told = CancellationScope.nonCancellable(() =>
+      tell(
+        run,
+        `${run.plan.name}: ${who} ${minimum === 1 ? 'is' : 'are'} waited for, fingerprint ${fingerprint} (workflow ${run.id}).`,
+      ),
     );
     const isDecided = () => run.rejection !== null || run.approvals.size >= minimum;
     const untilMs = Date.now() + timeoutMs;

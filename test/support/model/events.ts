@@ -81,7 +81,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
         'restored',
         'home',
       ),
-    }) as fc.Arbitrary<Event>,
+    }),
   },
   {
     weight: 6,
@@ -125,7 +125,7 @@ const event: fc.Arbitrary<Event> = fc.oneof(
       how: fc.constantFrom('terminated' as const, 'cancelled' as const),
     }),
   },
-  { weight: 8, arbitrary: fc.record({ kind: fc.constantFrom(...happenings) }) as fc.Arbitrary<Event> },
+  { weight: 8, arbitrary: fc.record({ kind: fc.constantFrom(...happenings) }) },
 );
 
 export const cases: fc.Arbitrary<Case> = fc.record({

@@ -160,6 +160,8 @@ export class Judge {
     const { phase, from } = claim.standing;
     if (!needsPage(phase) || (from !== null && !needsRestore(from))) return;
     const names = [...run.activities.values()].filter(({ isTold }) => !isTold).map(({ name }) => name);
+    // From live users are in until the backup is proved.
+    if (from === 'live' && phase === 'returning' && names.includes('proveBackup')) return;
     if (names.includes('watchPage') || unwatchedWhile.some((name) => names.includes(name))) return;
     if (this.disturbances.has('ledger') || this.disturbances.has('reset')) return;
     this.wrong(`nobody watches the page at ${phase}, while ${names.join(', ') || 'nothing'} is under way`);

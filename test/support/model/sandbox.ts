@@ -89,7 +89,7 @@ export class Sandbox {
   async query<T>(name: string): Promise<T> {
     const queryWorkflow = { queryId: 'q', queryType: name, arguments: [], headers: {} };
     const { successful, failed } = await this.workflow.activate({
-      ...{ runId: this.runId, jobs: [{ queryWorkflow, variant: 'queryWorkflow' } as Job], isReplaying: true },
+      ...{ runId: this.runId, jobs: [{ queryWorkflow, variant: 'queryWorkflow' }], isReplaying: true },
     });
     const answer = successful?.commands?.[0]?.respondToQuery;
     const response = answer?.succeeded?.response;
