@@ -83,6 +83,8 @@ export class Judge {
   openAnswer: CommandName | null = null;
   /** The watching of the page found something that people have not been asked about. */
   isUnheeded = false;
+  /** A watch that failed for nothing that people decide is begun again until then, in milliseconds of the model's clock. */
+  watchedAgainByMs = 0;
 
   constructor(
     private readonly world: StubWorld,
@@ -94,7 +96,7 @@ export class Judge {
   }
 
   /** After each workflow task. */
-  look(status: Status, run: RunningExecution): void {
+  look(status: Status, run: RunningExecution, nowMs: number): void {
     const { world } = this;
     const { success, error } = contract.safeParse(status);
     if (!success) this.wrong(`the status doesn't fit its contract: ${error.message}`);
@@ -103,7 +105,7 @@ export class Judge {
     if (world.page === 'on') world.isLosing = false;
     if (!status.parked) this.openAnswer = null;
     if ([...run.activities.values()].some(({ name }) => name === 'watchPage')) this.isUnheeded = false;
-    if (status.outcome === null) this.lookAtWatch(run, status);
+    if (status.outcome === null && nowMs >= this.watchedAgainByMs) this.lookAtWatch(run, status);
     const { wrongs } = world;
     this.wrongs.push(...wrongs.splice(0));
     if (this.wrongs.length > 0) throw new Error(this.wrongs.join('\n'));

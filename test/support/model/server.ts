@@ -40,12 +40,12 @@ export class ModelServer {
   private held: Job[] = [];
   isHolding = false;
   /** The watching of the page has found something; the run hears of it next. */
-  whenWatchEnds: () => void = () => undefined;
+  whenWatchEnds: (type: string) => void = () => undefined;
 
   /** @param look called after each workflow task of the run */
   private constructor(
     readonly stubs: Stubs,
-    private readonly look: (status: Status, run: RunningExecution) => void,
+    private readonly look: (status: Status, run: RunningExecution, nowMs: number) => void,
   ) {
     this.worker = new ActivityWorker(stubs);
   }
@@ -247,7 +247,7 @@ export class ModelServer {
     this.held = [];
     this.isHolding = false;
     if (this.run.closed) return ['The run is closed.'];
-    if (waiting.some((job) => this.isEndOfWatch(job))) this.whenWatchEnds();
+    for (const type of waiting.flatMap((job) => this.endOfWatch(job))) this.whenWatchEnds(type);
     const verdicts = await this.run.activate(inOrder(waiting), this.nowMs);
     await this.afterTask();
     return verdicts;
@@ -262,12 +262,17 @@ export class ModelServer {
         await this.tellChild(child, [jobs.cancelled]);
       }
     }
-    this.look(await this.status(), this.run);
+    this.look(await this.status(), this.run, this.nowMs);
   }
 
-  private isEndOfWatch({ resolveActivity }: Job): boolean {
+  /** The type that the watching of the page failed with. */
+  private endOfWatch({ resolveActivity }: Job): string[] {
     const of = this.run.activities.get(resolveActivity?.seq ?? -1);
-    return of?.name === 'watchPage' && resolveActivity?.result?.failed !== undefined;
+    const failed = of?.name === 'watchPage' ? resolveActivity?.result?.failed : undefined;
+    if (!failed) return [];
+    const { failure } = failed;
+    const why = failure?.activityFailureInfo ? failure.cause : failure;
+    return [why?.applicationFailureInfo?.type ?? ''];
   }
 
   private async startChild(child: Child): Promise<void> {

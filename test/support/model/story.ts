@@ -47,11 +47,14 @@ class Story {
 
   async begin(): Promise<void> {
     const input = { plan: 'small', requestedBy: 'alice' };
-    this.server = await ModelServer.start(this.stubs, input, (status, run) => {
+    this.server = await ModelServer.start(this.stubs, input, (status, run, nowMs) => {
       this.status = status;
-      this.judge.look(status, run);
+      this.judge.look(status, run, nowMs);
     });
-    this.server.whenWatchEnds = () => (this.judge.isUnheeded = true);
+    this.server.whenWatchEnds = (type) => {
+      if (type === 'NeedsOperator' || type === 'Overtaken') this.judge.isUnheeded = true;
+      else this.judge.watchedAgainByMs = this.server.nowMs + 20_000;
+    };
   }
 
   async happen(event: Event): Promise<void> {
