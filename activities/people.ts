@@ -9,7 +9,7 @@ import { databaseOf, placeOf, shellWord } from '../src/postgres/url';
 import { renderReport } from '../src/report/html';
 import { keptSchemas } from '../src/reset/set-aside';
 import type { Settings } from '../src/settings/read';
-import { describeProduction } from '../src/way-back/describe';
+import { describeProduction, takePageDown } from '../src/way-back/describe';
 import { openRun, type RunRef } from './context';
 
 export function peopleActivities(settings: Settings) {
@@ -43,7 +43,7 @@ export function peopleActivities(settings: Settings) {
           kept: await keptSchemas(production),
         }),
       );
-      const { maintenance, databases } = run.plan;
+      const { databases } = run.plan;
       const database = identifier(databaseOf(run.url('production')));
       const variable = databases.production.urlEnv;
       const lift =
@@ -56,9 +56,7 @@ export function peopleActivities(settings: Settings) {
         `To bring it to a safe end: kirikae recover ${shellWord(run.plan.name)}`,
         // Under the fence a plain session may not even lift it; those that began under it stay read-only until they end.
         `To lift the fence: PGOPTIONS='-c default_transaction_read_only=off' psql "$${variable}" -c ${shellWord(`alter database ${database} ${lift}`)} -c 'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()'`,
-        maintenance.kind === 'nginx'
-          ? `To take the page down: rm ${shellWord(path.resolve(run.plan.folder, maintenance.flagFile))}`
-          : `To take the page down: ${maintenance.off.map(shellWord).join(' ')}`,
+        `To take the page down: ${takePageDown(run.plan)}`,
         ...kept.map(
           ({ home, schema }) =>
             `The old objects of schema ${home} wait in schema ${schema}: docs/if-it-stops.md, "By hand", has the commands that move them home, or remove them.`,

@@ -254,8 +254,8 @@ describe('a connection that is lost', () => {
   test('is told from a wrong password, which an operator has to correct', async () => {
     const url = Object.assign(new URL(database.url), { password: 'wrong' }).toString();
     await expect(connect(url, 'test')).rejects.toMatchObject({ code: '28P01' });
-    expect(await endOf(connect(url, 'test'))).toBe('NeedsOperator');
-    expect(await endOf(dumpSchema(url, ['public'], { owners: true }))).toBe('NeedsOperator');
+    expect(await endOf(connect(url, 'test'))).toBe('NeedsRepair');
+    expect(await endOf(dumpSchema(url, ['public'], { owners: true }))).toBe('NeedsRepair');
   });
 
   test('is told from a database that does not exist', async () => {

@@ -127,12 +127,38 @@ describe('the hash of a plan', () => {
     expect(hash()).not.toBe(before);
   });
 
-  test('changes with the settings, but not with those of another plan', () => {
+  test('does not change with another plan', () => {
     const before = hash();
     const beside = read({ plans: { small: aPlan(), other: aPlan({ checklist: ['One'] }) } });
     expect(findPlan(beside, 'small').hash).toBe(before);
-    const changed = read({ plans: { small: aPlan({ checklist: ['One'] }) } });
-    expect(findPlan(changed, 'small').hash).not.toBe(before);
+  });
+
+  const deploy = { name: 'manager', run: ['true'], timeout: '2m', rollback: ['false'] };
+  const smoke = { name: 'API', kind: 'http', url: 'http://127.0.0.1:1/health', within: '5s' };
+  const begun = { deploy: [deploy], smoke: [smoke], approval: { minimum: 2, timeout: '1h' } };
+  const partsWith = (change: Tree) =>
+    findPlan(read({ plans: { small: aPlan({ ...begun, ...change }) } }), 'small').parts;
+
+  test.each<[string, Tree]>([
+    ['time limits', { deploy: [{ ...deploy, timeout: '9m' }], approval: { minimum: 2, timeout: '3h' } }],
+    ['within', { smoke: [{ ...smoke, within: '50s' }] }],
+    ['a previous version', { deploy: [{ ...deploy, rollback: ['true'] }] }],
+    ['the checks of the way back', { rollbackSmoke: [] }],
+    ['who is told', { notify: [{ kind: 'webhook', urlEnv: 'WEBHOOK' }] }],
+    ['patience, monitoring and report', { patience: '9m', monitor: { for: '1h' }, report: { dir: './r' } }],
+  ])('is the same with another %s', (_what, change) => {
+    expect(partsWith(change)).toEqual(partsWith({}));
+  });
+
+  test.each<[string, Tree, string[]]>([
+    ['deploy', { deploy: [{ ...deploy, run: ['false'] }] }, ['the deploy "manager"']],
+    ['number of approvals', { approval: { minimum: 1 } }, ['the number of approvals']],
+    ['check', { smoke: [{ ...smoke, url: 'http://127.0.0.1:2/' }] }, ['the check "API"']],
+    ['reset', { reset: { mode: 'keep' } }, ['reset.mode']],
+  ])('has another hash for another %s, and for that part alone', (_what, change, names) => {
+    const [before, after] = [partsWith({}), partsWith(change)];
+    const changed = Object.keys({ ...before, ...after }).filter((part) => before[part] !== after[part]);
+    expect(changed).toEqual(names);
   });
 });
 

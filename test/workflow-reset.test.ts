@@ -102,6 +102,27 @@ test.each([
   },
 );
 
+test('a run that is reset after its end, of which nothing tells, says when cancelled that it touched nothing', async () => {
+  const stubs = makeStubs();
+  await withStubbedRun(environment, stubs, async (handle) => {
+    await approve(handle);
+    await endOf(handle);
+    stubs.world.mirror = null;
+    let cancel: () => Promise<unknown> = () => Promise.resolve();
+    stubs.replace.checkDatabases = async () => {
+      await cancel();
+      return findings('The disk is full.');
+    };
+    const again = await resetToBeginning(handle);
+    cancel = () => again.cancel();
+    const { status } = await endOf(again);
+    expect(status.outcome).toBe('cancelled');
+    expect(status.notes.join()).toContain('made by a reset of a run that had ended');
+    expect(status.nextAction).not.toContain('what it was before');
+  });
+  expect(stubs.world).toMatchObject(whole('new'));
+});
+
 test('a run that is reset after its end, and whose preflight passes, claims nothing and ends as it had ended', async () => {
   const stubs = makeStubs();
   await withStubbedRun(environment, stubs, async (handle) => {

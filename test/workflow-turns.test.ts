@@ -3,6 +3,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { CommandName } from '../src/contract';
 import { failure, makeStubs, openTimeSkipping, withStubbedRun, type Stubs } from './support/stubbed-run';
+import { overtaken, type StubClaim } from './support/stub-world';
 import { approve, ending, untilStatus } from './support/talk';
 
 let environment: TestWorkflowEnvironment;
@@ -142,4 +143,56 @@ test('a backup that cannot be removed within the patience is left and named', as
   expect(status.outcome).toBe('rolled-back');
   expect(status.notes.join()).toContain('The backup shop_backup could not be removed and is left');
   expect(stubs.world).toMatchObject(whole('old'));
+});
+
+test('a ledger that is dropped at live, while the page shows yet, ends as migrated only when the page is down', async () => {
+  const stubs = makeStubs();
+  stubs.replace.goLive = () => {
+    const moved = stubs.world.mirrored(stubs.world.claim as StubClaim);
+    stubs.world.claim = null;
+    return moved;
+  };
+  const status = await withStubbedRun(environment, stubs, async (handle) => {
+    await approve(handle);
+    await parked(handle, 'The page shows: take it down.');
+    expect(stubs.world.page).toBe('on');
+    stubs.world.page = 'off';
+    await say(handle, 'retry');
+    return ending(handle);
+  });
+  expect(status).toMatchObject({ outcome: 'migrated', live: true });
+  expect(stubs.world).toMatchObject(whole('new'));
+});
+
+test('a ledger that was taken over and then dropped is missed: production is not called untouched', async () => {
+  const stubs = makeStubs();
+  stubs.replace.beginBackup = () => {
+    if (stubs.world.claim) stubs.world.claim.holder = 'recover';
+    throw overtaken('The ledger in production is held by recover.');
+  };
+  const status = await withStubbedRun(environment, stubs, async (handle) => {
+    await parked(handle, 'held by recover');
+    stubs.replace.takeOver = () => {
+      stubs.world.claim = null;
+    };
+    await say(handle, 'retry');
+    await parked(handle, "Production's ledger is gone");
+    await say(handle, 'settle');
+    return ending(handle);
+  });
+  expect(status.outcome).toBe('needs-operator');
+});
+
+test('a watching of the page that fails is begun again, and noted', async () => {
+  const stubs = makeStubs();
+  stubs.failures.watchPage = [failure('The program of the page is gone.')];
+  const status = await withStubbedRun(environment, stubs, async (handle) => {
+    await untilStatus(handle, (s) => s.step === 'approval' && s.notes.length > 0);
+    await environment.sleep('15s');
+    await approve(handle);
+    return ending(handle);
+  });
+  expect(status.outcome).toBe('migrated');
+  expect(status.notes.join()).toContain('is begun again: The program of the page is gone.');
+  expect(stubs.calls.filter((call) => call === 'watchPage').length).toBeGreaterThan(1);
 });

@@ -74,7 +74,9 @@ async function agree(run: Run): Promise<{ standing: Standing; intent: Intent | n
         run.moved({ standing: stock.standing, notes: [] });
         return { standing: stock.standing, intent };
       case 'ended':
-        return { end: endedBefore(run, stock.as) };
+        if (stock.problem === null) return { end: endedBefore(run, stock.as) };
+        await park(run, { problem: stock.problem, next: 'take the page down and send retry' });
+        break;
       case 'nothing':
         await database.dropShadow({ run: run.refBack() });
         return { end: stock.isAfterReset ? 'unknown' : 'nothing' };

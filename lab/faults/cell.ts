@@ -122,6 +122,9 @@ async function act(lane: Lane, { fault, delayMs }: Cell, handle: WorkflowHandle)
     case 'cut':
       lane.cutConnections();
       return [];
+    case 'cut-commit':
+      lane.cutAfterCommit();
+      return [];
     case 'crash':
       await lane.crashPostgres();
       return [];

@@ -8,7 +8,16 @@ export const phases = [...FORWARD, ...BACK] as const;
 export type CellPhase = (typeof phases)[number];
 
 /** What is done to the run, in the order of the table's columns. */
-export const faults = ['kill', 'recover', 'no-backup', 'second-run', 'cancel', 'cut', 'crash'] as const;
+export const faults = [
+  'kill',
+  'recover',
+  'no-backup',
+  'second-run',
+  'cancel',
+  'cut',
+  'cut-commit',
+  'crash',
+] as const;
 export type Fault = (typeof faults)[number];
 
 /** What each fault is, for the reader of the table. */
@@ -19,6 +28,8 @@ export const meanings: Record<Fault, string> = {
   'second-run': 'another run of the same plan is started beside it',
   cancel: 'the workflow is cancelled',
   cut: 'every connection to PostgreSQL is cut once',
+  'cut-commit':
+    'the next connection that commits is cut when the server has answered, so that nobody hears of it',
   crash: 'PostgreSQL is stopped at once and started again, with `synchronous_commit = off` in production',
 };
 
@@ -98,6 +109,7 @@ export function rightOutcomes({ phase, fault }: Cell): string[] {
     case 'kill':
     case 'second-run':
     case 'cut':
+    case 'cut-commit':
     case 'crash':
       return [undisturbed];
   }

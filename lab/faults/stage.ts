@@ -58,6 +58,8 @@ interface Pieces {
   /** Starts one unless one runs. */
   startWorker: () => Promise<void>;
   cutConnections: () => void;
+  /** Cuts the connection of the next COMMIT, between its answer and who waits for it. */
+  cutAfterCommit: () => void;
   /** Stops PostgreSQL at once and starts it again. */
   crashPostgres: () => Promise<void>;
 }
@@ -73,7 +75,12 @@ export function buildLane(options: LaneOptions): Promise<Lane> {
     const templateUrl = postgres.url(template);
     await fillTumiki(templateUrl, options.users);
     await query(adminUrl, 'checkpoint');
-    const proxy = await startSoakProxy(postgres.port, () => 'pass');
+    let cutsAtCommit = false;
+    const proxy = await startSoakProxy(postgres.port, (type, text) => {
+      if (!cutsAtCommit || type !== 'Q' || !/^\s*commit\b/i.test(text)) return 'pass';
+      cutsAtCommit = false;
+      return 'cut after';
+    });
     later(() => proxy.close());
     const flagFile = path.join(options.folder, 'maintenance.on');
     const deployLog = path.join(options.folder, 'deployed.log');
@@ -123,6 +130,7 @@ export function buildLane(options: LaneOptions): Promise<Lane> {
       deployed: () =>
         existsSync(deployLog) ? readFileSync(deployLog, 'utf8').trim().split('\n').filter(Boolean) : [],
       layOut: async () => {
+        cutsAtCommit = false;
         page.health.status = 200;
         rmSync(flagFile, { force: true });
         rmSync(deployLog, { force: true });
@@ -139,6 +147,7 @@ export function buildLane(options: LaneOptions): Promise<Lane> {
         worker ??= await startWorker((options.workerCommand ?? workerCommand)(settingsFile), env, workerLog);
       },
       cutConnections: proxy.cut,
+      cutAfterCommit: () => (cutsAtCommit = true),
       crashPostgres: async () => {
         await postgres.stopAtOnce();
         await postgres.start();

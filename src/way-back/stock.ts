@@ -20,6 +20,7 @@ import { beginDeploy } from '../ledger/records';
 import { judge, type Judgement } from '../ledger/witnesses';
 import { inTransaction, withClient } from '../postgres/connect';
 import { mustEndSessions } from '../postgres/sessions';
+import { lookAtPage, takePageDown } from './describe';
 
 /** What was found. */
 export type Stock =
@@ -31,8 +32,8 @@ export type Stock =
   | { kind: 'behind'; furthest: Standing; problem: string }
   /** The claim is gone, and so is its mirror, though the run had begun to act. */
   | { kind: 'lost'; problem: string }
-  /** The run had come to its end before. */
-  | { kind: 'ended'; as: 'live' | 'home' }
+  /** The run had come to its end before; `problem` where its page shows all the same. */
+  | { kind: 'ended'; as: 'live' | 'home'; problem: string | null }
   /** Nothing of this run is in production. */
   | { kind: 'nothing'; isAfterReset: boolean };
 
@@ -64,11 +65,17 @@ export async function takeStock(run: HeldRun, history: Standing | null): Promise
           problem: `Production's ledger is gone (somebody dropped schema kirikae?), and no mirror of it is found in the backup: ${judgement.text}. Nothing was changed. Look at production: if its rows are missing, kirikae restore brings a sealed backup back.`,
         };
       case 'ended':
-        return { kind: 'ended', as: judgement.as };
+        return { ...judgement, problem: await strandedPage(run, production) };
       case 'nothing':
         return { kind: 'nothing', isAfterReset };
     }
   });
+}
+
+// Without a ledger no run may touch the page. One that another run needs is none of this run's.
+async function strandedPage(run: HeldRun, production: Client): Promise<string | null> {
+  if ((await readClaim(production)) || (await lookAtPage(run)) !== 'on') return null;
+  return `Production is whole, by the backup's mirror, and its ledger is gone (somebody dropped schema kirikae?), but the maintenance page shows. Nobody's ledger calls for it. Look at production, then take it down: ${takePageDown(run.plan)}.`;
 }
 
 /** What ledger, mirror and history say together, whoever holds the claim. The claim is null where this workflow has none. */

@@ -206,7 +206,10 @@ export function stubbedActivities(stubs: Stubs, did: Did, me: () => string = run
           case 'lost':
             return { kind: 'lost', problem: `Production's ledger is gone: ${found.text}.` };
           case 'ended':
-            return { kind: 'ended', as: found.as };
+            return {
+              ...found,
+              problem: !claim && world.page === 'on' ? 'The page shows: take it down.' : null,
+            };
           case 'nothing':
             return { kind: 'nothing', isAfterReset };
         }

@@ -15,7 +15,7 @@ import type { RunningExecution } from './execution';
 import { closingOf } from './server';
 
 /** What somebody did to what the run relies on. */
-export type Disturbance = 'reset' | 'ledger' | 'ledgerGone' | 'backup' | 'cancel' | 'former';
+export type Disturbance = 'reset' | 'ledger' | 'backup' | 'cancel' | 'former';
 
 export interface Heard {
   name: CommandName;
@@ -200,9 +200,7 @@ export class Judge {
     const stands = `${rows} rows, page ${page}, fence ${fenceOn ? 'on' : 'off'}, claim at ${claim?.standing.phase ?? 'none'}`;
     const hadEnded = this.disturbances.has('reset') && world.ended.has(world.firstRunId ?? '');
     const expectRows = (expected: 'old' | 'new') => {
-      // Without its ledger no run may touch the page: a run whose mirror is at live or home ends (src/ledger/witnesses.ts).
-      const isPageRight = page === 'off' || this.disturbances.has('ledgerGone');
-      if (claim || !isPageRight || fenceOn || rows !== expected)
+      if (claim || page === 'on' || fenceOn || rows !== expected)
         this.wrong(`the outcome is ${outcome}, and production has ${stands}`);
     };
     switch (outcome) {

@@ -112,7 +112,6 @@ class Story {
         return;
       case 'ledgerDropped':
         judge.disturb('ledger');
-        judge.disturb('ledgerGone');
         world.claim = null;
         return;
       case 'overtaken':
@@ -189,6 +188,7 @@ class Story {
     const command = /kirikae ([a-z-]+)/.exec(nextAction)?.[1] ?? '';
     let name = command.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase());
     if (parked) {
+      if (waitingFor.includes('take it down')) this.stubs.world.page = 'off';
       this.retries += 1;
       if (this.retries > 4) name = 'settle';
     }
