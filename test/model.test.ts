@@ -4,7 +4,7 @@ import { cases } from './support/model/events';
 import { play } from './support/model/story';
 
 const runs = Number(process.env.KIRIKAE_MODEL_RUNS ?? 300);
-const seed = Number(process.env.KIRIKAE_MODEL_SEED ?? Date.now() % 100_000);
+const seed = Number(process.env.KIRIKAE_MODEL_SEED ?? 1);
 jest.setTimeout(runs > 300 ? 4 * 3_600_000 : 300_000);
 
 test(`${runs} interleavings keep what must hold (seed ${seed})`, async () => {

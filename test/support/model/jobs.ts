@@ -1,6 +1,6 @@
 /** What a Temporal server tells a workflow, as the jobs of its tasks. */
 import type { CommandName } from '../../../src/contract';
-import { seedOf, toPayload, type Execution, type Job } from './sandbox';
+import { fromPayload, seedOf, toPayload, type Command, type Execution, type Job } from './sandbox';
 import type { Activity, Answer } from './execution';
 
 export function started({ workflowType, workflowId, firstRunId }: Execution, input: unknown): Job {
@@ -82,4 +82,29 @@ export function childEnded(
     return { failed: { failure: failed(how.failure) } };
   };
   return { resolveChildWorkflowExecution: { seq, result: result() } };
+}
+
+/** As Temporal's core gives them: what people say comes first. */
+export function inOrder(all: Job[]): Job[] {
+  const isSaid = (job: Job) => (job.signalWorkflow ?? job.doUpdate ?? job.cancelWorkflow) !== undefined;
+  const isFirst = (job: Job) => job.updateRandomSeed !== undefined;
+  return [
+    ...all.filter(isFirst),
+    ...all.filter(isSaid),
+    ...all.filter((job) => !isSaid(job) && !isFirst(job)),
+  ];
+}
+
+/** The result or the failure that closed a run. */
+export function closingOf({ completeWorkflowExecution, failWorkflowExecution }: Command): unknown {
+  if (completeWorkflowExecution) return fromPayload(completeWorkflowExecution.result);
+  return failWorkflowExecution?.failure?.applicationFailureInfo?.type ?? 'cancelled';
+}
+
+/** The type of the failure that an activity ended with; null where it didn't fail. */
+export function failureTypeOf({ resolveActivity }: Job): string | null {
+  const failure = resolveActivity?.result?.failed?.failure;
+  if (!failure) return null;
+  const why = failure.activityFailureInfo ? failure.cause : failure;
+  return why?.applicationFailureInfo?.type ?? '';
 }

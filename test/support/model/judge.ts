@@ -12,7 +12,7 @@ import {
 import { hasReached, needsPage, needsRestore } from '../../../src/ledger/phases';
 import type { StubWorld } from '../stub-world';
 import type { RunningExecution } from './execution';
-import { closingOf } from './server';
+import { closingOf } from './jobs';
 
 /** What somebody did to what the run relies on. */
 export type Disturbance = 'reset' | 'ledger' | 'backup' | 'cancel' | 'former';

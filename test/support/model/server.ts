@@ -1,10 +1,10 @@
 /** Temporal as the model plays it: one run with its monitoring, a clock of its own, activities that act when they are told to. */
-import { COMMANDS, WORKFLOW_TYPE, type CommandName, type Status } from '../../../src/contract';
+import { WORKFLOW_TYPE, type CommandName, type Status } from '../../../src/contract';
 import type { Stubs } from '../stubbed-run';
 import { ActivityWorker, type How } from './activity-worker';
 import { RunningExecution, type Activity, type Child } from './execution';
 import * as jobs from './jobs';
-import { fromPayload, type Command, type Execution, type Job } from './sandbox';
+import type { Execution, Job } from './sandbox';
 
 /** Something that may happen next by itself. */
 export interface Step {
@@ -247,8 +247,12 @@ export class ModelServer {
     this.held = [];
     this.isHolding = false;
     if (this.run.closed) return ['The run is closed.'];
-    for (const type of waiting.flatMap((job) => this.endOfWatch(job))) this.whenWatchEnds(type);
-    const verdicts = await this.run.activate(inOrder(waiting), this.nowMs);
+    for (const job of waiting) {
+      const of = this.run.activities.get(job.resolveActivity?.seq ?? -1);
+      const type = of?.name === 'watchPage' ? jobs.failureTypeOf(job) : null;
+      if (type !== null) this.whenWatchEnds(type);
+    }
+    const verdicts = await this.run.activate(jobs.inOrder(waiting), this.nowMs);
     await this.afterTask();
     return verdicts;
   }
@@ -263,16 +267,6 @@ export class ModelServer {
       }
     }
     this.look(await this.status(), this.run, this.nowMs);
-  }
-
-  /** The type that the watching of the page failed with. */
-  private endOfWatch({ resolveActivity }: Job): string[] {
-    const of = this.run.activities.get(resolveActivity?.seq ?? -1);
-    const failed = of?.name === 'watchPage' ? resolveActivity?.result?.failed : undefined;
-    if (!failed) return [];
-    const { failure } = failed;
-    const why = failure?.activityFailureInfo ? failure.cause : failure;
-    return [why?.applicationFailureInfo?.type ?? ''];
   }
 
   private async startChild(child: Child): Promise<void> {
@@ -316,25 +310,4 @@ export class ModelServer {
     this.runs += 1;
     return `run-${this.runs}`;
   }
-}
-
-// As Temporal's core gives them: what people say comes first.
-function inOrder(all: Job[]): Job[] {
-  const isSaid = (job: Job) => (job.signalWorkflow ?? job.doUpdate ?? job.cancelWorkflow) !== undefined;
-  const isFirst = (job: Job) => job.updateRandomSeed !== undefined;
-  return [
-    ...all.filter(isFirst),
-    ...all.filter(isSaid),
-    ...all.filter((job) => !isSaid(job) && !isFirst(job)),
-  ];
-}
-
-/** The result or the failure that closed a run. */
-export function closingOf({ completeWorkflowExecution, failWorkflowExecution }: Command): unknown {
-  if (completeWorkflowExecution) return fromPayload(completeWorkflowExecution.result);
-  return failWorkflowExecution?.failure?.applicationFailureInfo?.type ?? 'cancelled';
-}
-
-export function isCommandName(text: string): text is CommandName {
-  return (COMMANDS as readonly string[]).includes(text);
 }

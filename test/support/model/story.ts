@@ -1,9 +1,9 @@
 /** Plays one case of the model: its events one after the other, then to an end by what the status asks for. */
-import type { CommandName, Report, Status } from '../../../src/contract';
+import { COMMANDS, type CommandName, type Report, type Status } from '../../../src/contract';
 import { makeStubs, type Stubs } from '../stubbed-run';
 import type { Case, Event } from './events';
 import { Judge } from './judge';
-import { isCommandName, ModelServer } from './server';
+import { ModelServer } from './server';
 
 const manualCheck = 'Looks right';
 const mostRounds = 700;
@@ -261,4 +261,8 @@ class Story {
     if (name === 'rollBack' && !isWrong) right.acceptLoss = true;
     return payload === 'two' ? [right, right] : [right];
   }
+}
+
+function isCommandName(text: string): text is CommandName {
+  return (COMMANDS as readonly string[]).includes(text);
 }
