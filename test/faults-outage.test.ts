@@ -111,6 +111,28 @@ test('a server that is gone in the middle of a restore is waited for, and produc
   expect(await leftovers(migration)).toEqual([]);
 });
 
+test('before the reset a server that is gone for longer than an approval is waited for: told, given up, and production untouched', async () => {
+  migration = await layOutGated(template.name, (plan) => {
+    plan.approval = { timeout: '8s' };
+    plan.patience = '1s';
+  });
+  const before = await contentOf(migration.urls.production);
+  const status = await withWorker(migration, server.namespace, async () => {
+    const handle = await startRun(server.client);
+    await untilStatus(handle, ({ step }) => step === 'maintenanceOn');
+    await postgres.kill();
+    const told = await untilStatus(handle, ({ waitingFor }) => waitingFor !== null);
+    expect(told.waitingFor).toMatch(/^the end of an outage\. No progress since \S+Z: connect ECONNREFUSED/);
+    await untilStatus(handle, ({ nextAction }) => nextAction.includes('way back runs by itself'));
+    await postgres.start();
+    return ending(handle);
+  });
+  expect(status.outcome).toBe('rolled-back');
+  expect(status.notes.join()).toMatch(/No progress since .* The step \w+ failed/s);
+  expect(await contentOf(migration.urls.production)).toEqual(before);
+  expect(await leftovers(migration)).toEqual([]);
+});
+
 async function untilApproval(handle: WorkflowHandle): Promise<void> {
   await untilStatus(handle, (status) => status.step === 'approval' && status.waitingFor !== null);
 }

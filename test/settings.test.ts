@@ -5,7 +5,15 @@ import path from 'node:path';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { UsageError } from '../src/errors';
-import { findPlan, missingVariables, readSettings, rollbackChecks, settingsFile } from '../src/settings/read';
+import { redactor } from '../src/host/secrets';
+import {
+  findPlan,
+  missingVariables,
+  readAnew,
+  readSettings,
+  rollbackChecks,
+  settingsFile,
+} from '../src/settings/read';
 import { milliseconds, settingsSchema } from '../src/settings/schema';
 import { tumikiFolder } from '../lab/stage';
 
@@ -159,6 +167,46 @@ describe('the hash of a plan', () => {
     const [before, after] = [partsWith({}), partsWith(change)];
     const changed = Object.keys({ ...before, ...after }).filter((part) => before[part] !== after[part]);
     expect(changed).toEqual(names);
+  });
+});
+
+describe('a plan that is read anew', () => {
+  const write = (plans: Tree) => writeFileSync(file, stringify({ plans }));
+  const webhook = (urlEnv: string) => ({ notify: [{ kind: 'webhook', urlEnv }] });
+
+  test('is read once for each retry, and the plans of other runs stay as they were', () => {
+    const settings = read({ plans: { small: aPlan(), other: aPlan() } });
+    const patiences = () => [settings.plans.small?.patience, settings.plans.other?.patience];
+    write({ small: aPlan({ patience: '1m' }), other: aPlan({ patience: '1m' }) });
+    readAnew(settings, 'small', 'first');
+    expect(patiences()).toEqual(['1m', '5m']);
+    write({ small: aPlan({ patience: '2m' }) });
+    readAnew(settings, 'small', 'first');
+    expect(patiences()).toEqual(['1m', '5m']);
+    readAnew(settings, 'small', 'second');
+    expect(patiences()).toEqual(['2m', '5m']);
+  });
+
+  test('stays as it was read while the file has a mistake, which is named', () => {
+    const settings = read({ plans: { small: aPlan() } });
+    write({ small: aPlan({ patience: 'long' }) });
+    expect(problemsOf(() => readAnew(settings, 'small', 'first'))).toEqual([
+      expect.stringContaining('patience: expected a duration'),
+    ]);
+    expect(settings.plans.small?.patience).toBe('5m');
+    write({});
+    expect(problemsOf(() => readAnew(settings, 'small', 'first'))).toEqual([
+      expect.stringContaining('There is no plan "small"'),
+    ]);
+  });
+
+  test('has the values of its new variables hidden, and of its old ones still', () => {
+    const settings = read({ plans: { small: aPlan(webhook('OLD_HOOK')) } });
+    const hide = redactor(settings, { OLD_HOOK: 'https://old.example/x', NEW_HOOK: 'https://new.example/y' });
+    expect(hide('https://old.example/x https://new.example/y')).toBe('*** https://new.example/y');
+    write({ small: aPlan(webhook('NEW_HOOK')) });
+    readAnew(settings, 'small', 'first');
+    expect(hide('https://old.example/x https://new.example/y')).toBe('*** ***');
   });
 });
 
