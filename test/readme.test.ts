@@ -41,7 +41,7 @@ test(
       if (block.includes('kirikae report')) await expectMigrated();
     }
     expect(await shell.ended).toBe(0);
-    expect(await onServer(`select datname from pg_database where datname like 'shop%'`)).toEqual([]);
+    expect(await onServer(`select datname from pg_database where datname ~ '^shop(_|$)'`)).toEqual([]);
     expect(existsSync(folder)).toBe(false);
   },
   timeLimitMs,

@@ -69,9 +69,10 @@ test('going forward: names what is not as it was approved, and goes on with new 
     await untilStatus(handle, ({ step, waitingFor }) => step === 'smoke' && waitingFor !== null);
     await handle.executeUpdate('confirm', { args: [{ by: 'bob', check: 'Looks right', passed: true }] });
     await untilStatus(handle, ({ step }) => step === 'monitor');
+    await handle.cancel();
+    expect((await endOf(handle)).status.outcome).toBe('migrated');
   });
   expect(await problemsOf(migration)).toEqual([]);
-  await handle.terminate();
 });
 
 test('going back: what repairs the way back counts at once, in the worker that is running', async () => {

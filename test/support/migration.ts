@@ -10,7 +10,9 @@ import { judgeMigrated } from '../../lab/database-state';
 import { healthCheck, planUrls, query, startPage, tumikiPlan, writeSettings } from '../../lab/stage';
 import { TASK_QUEUE, type MigrationInput } from '../../src/contract';
 import { identifier } from '../../src/postgres/sql';
+import { databaseOf } from '../../src/postgres/url';
 import { readSettings } from '../../src/settings/read';
+import { asidePrefix } from '../../src/way-back/aside';
 import {
   createDatabase,
   onServer,
@@ -97,9 +99,10 @@ export async function layOutMigration(
       await page.stop();
       await production.drop();
       // Backup and shadow, and what a way back has set aside.
-      const own = 'select datname as name from pg_database where starts_with(datname, $1)';
+      const own = `select datname as name from pg_database where starts_with(datname, $1 || '_') or starts_with(datname, $2)`;
       for (const { name } of await query<{ name: string }>(testPostgres().url('postgres'), own, [
-        `${production.name}_`,
+        production.name,
+        asidePrefix(databaseOf(urls.backup)),
       ])) {
         await onServer(`drop database if exists ${identifier(name)} with (force)`);
       }
