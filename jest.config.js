@@ -5,6 +5,8 @@ module.exports = {
   testMatch: ['**/*.test.ts'],
   testTimeout: 120_000,
   maxWorkers: 2,
+  // What many workers of Temporal's leave behind in a process slows the files after them.
+  workerIdleMemoryLimit: '500MB',
   // What tests write is kept for the reporter, also when a single file is run.
   verbose: false,
   globalSetup: '<rootDir>/test/support/global-setup.ts',

@@ -5,7 +5,7 @@ import { play } from './support/model/story';
 
 const runs = Number(process.env.KIRIKAE_MODEL_RUNS ?? 300);
 const seed = Number(process.env.KIRIKAE_MODEL_SEED ?? 1);
-jest.setTimeout(runs > 300 ? 4 * 3_600_000 : 300_000);
+jest.setTimeout(runs > 300 ? 4 * 3_600_000 : 900_000);
 
 test(`${runs} interleavings keep what must hold (seed ${seed})`, async () => {
   const outcomes: Record<string, number> = {};
