@@ -128,7 +128,7 @@ test('before the reset a server that is gone for longer than an approval is wait
     return ending(handle);
   });
   expect(status.outcome).toBe('rolled-back');
-  expect(status.notes.join()).toMatch(/No progress since .* The step \w+ failed/s);
+  expect(status.notes.join()).toMatch(/No progress since .*The step \w+ failed/s);
   expect(await contentOf(migration.urls.production)).toEqual(before);
   expect(await leftovers(migration)).toEqual([]);
 });

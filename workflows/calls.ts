@@ -32,10 +32,14 @@ export interface Patience {
 /** The patience of the workflow, or of what goes on beside its steps. Without one a long outage is a failure like any other. */
 export const patience = new AsyncLocalStorage<Patience>();
 
+// What begins so soon after the last failure is the same outage.
+const sameOutageMs = 60_000;
+
 /** The same activities, called again for as long as an outage is borne. */
 function bearing<A extends UntypedActivities>(activities: ActivityInterfaceFor<A>): ActivityInterfaceFor<A> {
   const again = async <T>(call: () => Promise<T>): Promise<T> => {
-    for (let borne = false; ; borne = true) {
+    let borne: { sinceMs: number; untilMs: number } | null = null;
+    for (;;) {
       try {
         const result = await call();
         if (borne) patience.getStore()?.end();
@@ -44,7 +48,11 @@ function bearing<A extends UntypedActivities>(activities: ActivityInterfaceFor<A
         const outage = longOutageOf(error);
         const store = patience.getStore();
         if (!outage || !store) throw error;
-        await store.bear(outage);
+        // An activity that is scheduled anew knows of its own attempts only.
+        const goesOn: boolean = borne !== null && outage.sinceMs - borne.untilMs < sameOutageMs;
+        const sinceMs: number = Math.min(outage.sinceMs, goesOn && borne ? borne.sinceMs : Infinity);
+        borne = { sinceMs, untilMs: Date.now() };
+        await store.bear({ ...outage, sinceMs });
       }
     }
   };

@@ -31,7 +31,7 @@ async function tellOfOutage(run: Run, { problem, sinceMs }: LongOutage): Promise
   // Several activities meet the same one.
   if (run.outageToldAtMs !== null && Date.now() - run.outageToldAtMs < run.plan.patienceMs) return;
   run.outageToldAtMs = Date.now();
-  run.notes.repeat(oneLine(text, LIMITS.sentence));
+  run.note(oneLine(text, LIMITS.sentence));
   await tell(run, `${run.plan.name}: ${text} It is tried again by itself (workflow ${run.id}).`);
 }
 
