@@ -116,8 +116,8 @@ export function backUpActivities(settings: Settings) {
     },
 
     /**
-     * What an approval must carry to count: this backup, this plan and the schema it gave the shadow, this claim, this Temporal run. One that a Temporal reset
-     * applies again carries another run's.
+     * What an approval must carry to count: this backup, this plan and the schema it gave the shadow, this claim, this Temporal
+     * run. One that a Temporal reset applies again carries another run's.
      */
     async openApproval({ run: ref }: { run: RunRef }): Promise<{ fingerprint: string }> {
       const run = await open(ref);

@@ -35,7 +35,10 @@ export async function openRun(settings: Settings, ref: RunRef): Promise<HeldRun>
   });
 }
 
-// Once a run is under way its plan is there, so what is wrong with it is for people to put right.
+/**
+ * The present plan of a run that is under way: it was there, so what is wrong with it is for people to put right.
+ * @throws KirikaeError NeedsOperator
+ */
 export function planUnderWay(settings: Settings, ref: RunRef): Plan {
   try {
     return presentPlan(settings, ref);

@@ -49,10 +49,10 @@ function bearing<A extends UntypedActivities>(activities: ActivityInterfaceFor<A
         const store = patience.getStore();
         if (!outage || !store) throw error;
         // An activity that is scheduled anew knows of its own attempts only.
-        const goesOn: boolean = borne !== null && outage.sinceMs - borne.untilMs < sameOutageMs;
-        const sinceMs: number = Math.min(outage.sinceMs, goesOn && borne ? borne.sinceMs : Infinity);
-        borne = { sinceMs, untilMs: Date.now() };
-        await store.bear({ ...outage, sinceMs });
+        if (borne && outage.sinceMs - borne.untilMs < sameOutageMs)
+          outage.sinceMs = Math.min(outage.sinceMs, borne.sinceMs);
+        borne = { sinceMs: outage.sinceMs, untilMs: Date.now() };
+        await store.bear(outage);
       }
     }
   };

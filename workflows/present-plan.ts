@@ -22,7 +22,7 @@ export async function takePresentPlan(run: Run): Promise<void> {
 /** The same going forward. @throws ApplicationFailure NeedsOperator naming what isn't as it was approved */
 export async function takeApprovedPlan(run: Run): Promise<void> {
   await takePresentPlan(run);
-  const changed = changedParts(run.approvedParts, run.plan.parts);
+  const changed = changedParts(run.approved.parts, run.plan.parts);
   if (changed.length === 0) return;
   // Looked at again after the next answer.
   run.planOfRetry = null;

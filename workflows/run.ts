@@ -46,8 +46,7 @@ export class Run {
   readonly startedAt = new Date(Date.now()).toISOString();
   plan!: PlanOutline;
   /** What people approve of the plan as the run began with it: hashes by the name of each part, and one of all of them. */
-  approvedParts: Record<string, string> = {};
-  approvedHash = '';
+  approved: Pick<PlanOutline, 'parts' | 'hash'> = { parts: {}, hash: '' };
   /** The last `retry` of people, and the one that the plan was read for. */
   retry: string | null = null;
   planOfRetry: string | null = null;
@@ -131,8 +130,7 @@ export class Run {
   /** Takes the plan that the run begins with: what is approved of it holds to the end. */
   begin(plan: PlanOutline): void {
     this.plan = plan;
-    this.approvedParts = plan.parts;
-    this.approvedHash = plan.hash;
+    this.approved = plan;
     this.planOfRetry = this.retry;
   }
 
@@ -160,7 +158,7 @@ export class Run {
 
   /** What activities on the way forward need to know: the plan must be the one that the run began with. */
   ref() {
-    return { ...this.refBack(), planHash: this.approvedHash as string | null };
+    return { ...this.refBack(), planHash: this.approved.hash as string | null };
   }
 
   /** The same for ways back and what follows `live`, where a repaired plan must not hinder. */
