@@ -35,6 +35,8 @@ export interface Migration {
   log: () => string[];
   /** Status the health check answers with. */
   health: { status: number };
+  /** Status that the page answers with, whatever its flag says; null for what the flag says. */
+  forcedPage: { status: number | null };
   pageUrl: string;
   env: NodeJS.ProcessEnv;
   drop: () => Promise<void>;
@@ -93,6 +95,7 @@ export async function layOutMigration(
     flagFile,
     log: () => (existsSync(logFile) ? readFileSync(logFile, 'utf8').trim().split('\n').filter(Boolean) : []),
     health: page.health,
+    forcedPage: page.forced,
     pageUrl: page.url,
     env,
     drop: async () => {
