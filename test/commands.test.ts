@@ -274,7 +274,7 @@ test('pg_dump has ended when its process has, whatever holds its output', async 
   expect(version).toBe(17);
   expect(tookMs).toBeLessThan(5000);
   await expect(
-    runPgDump('postgresql://nobody@127.0.0.1:1/none', ['public'], { section: 'pre-data', owners: false }),
+    runPgDump('postgresql://nobody@127.0.0.1:1/none', ['public'], { owners: false }),
   ).rejects.toThrow(/^pg_dump failed: \d+$/);
   daemons = readFileSync(path.join(folder, 'pids'), 'utf8').trim().split('\n').map(Number);
   expect(daemons.map(isAlive)).toEqual([true, true]);

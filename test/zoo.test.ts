@@ -1,9 +1,21 @@
 /** One of everything PostgreSQL has goes through backup, reset and restore, and comes back as it was. */
+import { execFileSync } from 'node:child_process';
 import { removeLedger } from '../src/ledger/remove';
 import { dropDatabase } from '../src/postgres/databases';
+import { dumpSchema, parseDump } from '../src/postgres/dump';
+import { clientTool } from '../src/postgres/pg-dump';
 import { withDatabase } from '../lab/stage';
 import { definitionOf } from '../lab/database-state';
-import { ZooRun, contentsOf, deployZoo, identityPlan, makeZoo, makeZooRoles, zooDdl } from './support/zoo';
+import {
+  ZooRun,
+  contentsOf,
+  deployZoo,
+  identityPlan,
+  makeZoo,
+  makeZooRoles,
+  zooDdl,
+  zooSchemas,
+} from './support/zoo';
 import { findUncarriable } from '../src/preflight/carried';
 import { findOversizedRows } from '../src/preflight/oversized';
 import { createDatabase, type TestDatabase } from './support/environment';
@@ -49,6 +61,31 @@ test('an empty mapping takes everything into the same schema', async () => {
   } finally {
     await shadow.drop();
   }
+});
+
+test('one dump is cut where pg_dump cuts its sections', async () => {
+  await withDatabase(production.url, (client) =>
+    client.query(`alter default privileges in schema zoo grant select on tables to zoo_reader`),
+  );
+  const section = (name: string) =>
+    parseDump(
+      execFileSync(
+        clientTool('pg_dump'),
+        [
+          '--schema-only',
+          `--section=${name}`,
+          '--quote-all-identifiers',
+          ...zooSchemas.map((schema) => `--schema="${schema.replaceAll('"', '""')}"`),
+          `--dbname=${production.url}`,
+        ],
+        { encoding: 'utf8', maxBuffer: 2 ** 26 },
+      ),
+    ).entries;
+  const { pre, post } = await dumpSchema(production.url, zooSchemas, { owners: true });
+  expect(pre).toEqual(section('pre-data'));
+  expect(post).toEqual(section('post-data'));
+  expect(new Set(post.map(({ type }) => type))).toContain('DEFAULT ACL');
+  expect(new Set(pre.map(({ type }) => type))).toContain('ACL');
 });
 
 test('preflight refuses nothing of it but the unlogged table, and names every cast', async () => {

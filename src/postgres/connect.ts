@@ -24,6 +24,7 @@ const sessionSettings: Record<string, string> = {
   bytea_output: 'hex',
   xmloption: 'content',
   row_security: 'off',
+  transaction_timeout: '0',
 };
 
 // What finds a lost network; a server that doesn't allow one of them keeps its own.
@@ -35,11 +36,11 @@ const networkSettings: Record<string, string> = {
   client_connection_check_interval: '2s',
 };
 
-/**
- * SQL: commits survive a crash of the server from here on, whatever database, role or server say; what they want beyond that
- * (`remote_apply`) stays.
- */
-export const commitForGood = `select set_config('synchronous_commit', case reset_val when 'remote_apply' then reset_val else 'on' end, false)
+// Commits survive a crash of the server, whatever database, role or server say; what they want beyond that stays.
+const forGood = (setting: string) => `case ${setting} when 'remote_apply' then ${setting} else 'on' end`;
+
+/** SQL: commits survive a crash of the server from here on again. */
+export const commitForGood = `select pg_catalog.set_config('synchronous_commit', ${forGood('reset_val')}, false)
   from pg_catalog.pg_settings where name = 'synchronous_commit'`;
 
 /**
@@ -60,18 +61,11 @@ export async function connect(url: string, label: string): Promise<Client> {
   await client.connect();
   try {
     const identify = watch(client, url);
-    await set(client, sessionSettings);
-    await set(client, networkSettings).catch((error: unknown) => {
+    const [backend] = await set<{ pid: number; start: string }>(client, setAndIdentify, sessionSettings);
+    if (backend) identify(backend);
+    await set(client, `select ${setThem}`, networkSettings).catch((error: unknown) => {
       if (failureType(error) !== 'StepFailed') throw error;
     });
-    await shortly(client, commitForGood);
-    const [backend] = await shortly<{ pid: number; start: string }>(
-      client,
-      `select pid, backend_start::text as start,
-         (select set_config(name, '0', false) from pg_catalog.pg_settings where name = 'transaction_timeout')
-       from pg_catalog.pg_stat_activity where pid = pg_backend_pid()`,
-    );
-    if (backend) identify(backend);
     return client;
   } catch (error) {
     await disconnect(client);
@@ -79,14 +73,19 @@ export async function connect(url: string, label: string): Promise<Client> {
   }
 }
 
-// A setting that this server doesn't know is left alone.
-async function set(client: Client, settings: Record<string, string>): Promise<void> {
-  await shortly(
-    client,
-    `select set_config(s.name, wanted.value, false) from unnest($1::text[], $2::text[]) as wanted(name, value)
-     join pg_catalog.pg_settings s on lower(s.name) = lower(wanted.name)`,
-    [Object.keys(settings), Object.values(settings)],
-  );
+// A setting that this server doesn't know is left alone. Without pg_settings, which costs more than all the rest.
+const setThem = `(select count(pg_catalog.set_config(name, value, false)) from unnest($1::text[], $2::text[]) as wanted(name, value)
+  where pg_catalog.current_setting(name, true) is not null)`;
+
+// A fresh session's synchronous_commit is what database, role and server give it.
+const setAndIdentify = `select ${setThem},
+  pg_catalog.set_config('synchronous_commit', ${forGood(`pg_catalog.current_setting('synchronous_commit')`)}, false),
+  pg_catalog.pg_backend_pid() as pid,
+  (select pg_catalog.to_char(backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')
+   from pg_catalog.pg_stat_activity where pid = pg_catalog.pg_backend_pid()) as start`;
+
+function set<T>(client: Client, sql: string, settings: Record<string, string>): Promise<T[]> {
+  return shortly<T>(client, sql, [Object.keys(settings), Object.values(settings)]);
 }
 
 /** Ends a session, one that is gone already or whose server doesn't answer too. */

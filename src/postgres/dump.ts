@@ -28,18 +28,41 @@ export async function dumpSchema(
   schemas: readonly string[],
   options: { owners: boolean },
 ): Promise<SchemaDump> {
-  const [pre, post] = await Promise.all([
-    runPgDump(url, schemas, { ...options, section: 'pre-data' }),
-    runPgDump(url, schemas, { ...options, section: 'post-data' }),
-  ]);
-  const before = parseDump(pre);
-  // Everything in a dump is qualified; the path is for functions that a check, an index or a generated column calls.
-  const prelude = before.prelude.replace(
-    "SELECT pg_catalog.set_config('search_path', '', false);",
-    () => `SET search_path = ${identifiers(schemas)};`,
-  );
-  return { prelude, pre: before.entries, post: parseDump(post).entries };
+  const { prelude, entries } = parseDump(await runPgDump(url, schemas, options));
+  const end = entries.findIndex(({ type }) => postData.has(type));
+  const isPost = ({ type }: DumpEntry, index: number) => end !== -1 && index >= end && type !== 'ACL';
+  return {
+    // Everything in a dump is qualified; the path is for functions that a check, an index or a generated column calls.
+    prelude: prelude.replace(
+      "SELECT pg_catalog.set_config('search_path', '', false);",
+      () => `SET search_path = ${identifiers(schemas)};`,
+    ),
+    pre: entries.filter((entry, index) => !isPost(entry, index)),
+    post: entries.filter(isPost),
+  };
 }
+
+// What pg_dump has in its section post-data (pg_dump.c, 14 to 18), written behind all of pre-data but the grants, which come
+// last. What is none of these, a comment or a label, follows what it belongs to.
+const postData = new Set([
+  'CHECK CONSTRAINT',
+  'CONSTRAINT',
+  'DEFAULT ACL',
+  'EVENT TRIGGER',
+  'FK CONSTRAINT',
+  'INDEX',
+  'INDEX ATTACH',
+  'POLICY',
+  'PUBLICATION',
+  'PUBLICATION TABLE',
+  'PUBLICATION TABLES IN SCHEMA',
+  'ROW SECURITY',
+  'RULE',
+  'STATISTICS',
+  'SUBSCRIPTION',
+  'SUBSCRIPTION TABLE',
+  'TRIGGER',
+]);
 
 const logged = /^ {4}LOGGED\n/m;
 
@@ -134,7 +157,9 @@ export function parseDump(text: string): { prelude: string; entries: DumpEntry[]
     const type = match[2] ?? '';
     // `dumpSql` writes them behind the header.
     note(start, start + (leading.exec(masked.slice(start, end))?.[0].length ?? 0));
-    const before = placed.test(type) ? [...places.values()].join('\n') : '';
+    const before = placedBy(type)
+      .flatMap((setting) => places.get(setting) ?? [])
+      .join('\n');
     const own = strip(text.slice(start, end), masked.slice(start, end));
     note(start, end);
     return { name: match[1] ?? '', type, schema: match[3] ?? '', sql: before ? `${before}\n${own}` : own };
@@ -143,7 +168,12 @@ export function parseDump(text: string): { prelude: string; entries: DumpEntry[]
 }
 
 const leading = /^\s*(SET default_(tablespace|table_access_method) = .*;\n)*/;
-const placed = /^(TABLE|MATERIALIZED VIEW|INDEX|CONSTRAINT)$/;
+
+/** The settings that say where such an entry goes. */
+function placedBy(type: string): string[] {
+  if (/^(TABLE|MATERIALIZED VIEW)$/.test(type)) return ['tablespace', 'table_access_method'];
+  return /^(INDEX|CONSTRAINT)$/.test(type) ? ['tablespace'] : [];
+}
 
 /** Without comments, settings of places, psql's commands and blank lines at the ends; quoted text stays as it is. */
 function strip(sql: string, masked: string): string {

@@ -11,12 +11,11 @@ import { withoutPassword } from './url';
 export async function runPgDump(
   url: string,
   schemas: readonly string[],
-  { section, owners }: { section: 'pre-data' | 'post-data'; owners: boolean },
+  { owners }: { owners: boolean },
 ): Promise<string> {
   const { url: place, password } = withoutPassword(url);
   const args = [
     '--schema-only',
-    `--section=${section}`,
     '--quote-all-identifiers',
     ...(owners ? [] : ['--no-owner', '--no-privileges', '--no-tablespaces']),
     ...schemas.map((schema) => `--schema="${schema.replaceAll('"', '""')}"`),

@@ -29,6 +29,8 @@ export default async function setUp(): Promise<void> {
     KIRIKAE_TEST_POSTGRES_PORT: String(postgres.port),
     KIRIKAE_TEST_POSTGRES_PASSWORD: postgres.password,
     KIRIKAE_TEST_POSTGRES_BIN: postgres.bin,
+    // Debian's /usr/bin/pg_dump is a Perl script that looks for this one, at each of some thousand calls.
+    KIRIKAE_PG_BIN: process.env.KIRIKAE_PG_BIN ?? postgres.bin,
     KIRIKAE_TEST_TEMPORAL_ADDRESS: temporal.address,
     KIRIKAE_TEST_TEMPORAL_CLI: temporal.cli,
     KIRIKAE_TEST_TIME_SKIPPING_SERVER: timeSkippingServer,
