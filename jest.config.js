@@ -1,8 +1,23 @@
 /** Jest: TypeScript through swc, one PostgreSQL and one Temporal server for all suites. */
+const { readdirSync } = require('node:fs');
+const path = require('node:path');
+
+// `*.long.test.ts` are whole runs of kinds that the tables of faults and resets read too: `npm run test:long` runs them all,
+// `npm test` one of them, another each day, and a file that is named is run.
+const long = readdirSync(path.join(__dirname, 'test')).filter((file) => file.endsWith('.long.test.ts'));
+const ofToday =
+  long[Number(process.env.KIRIKAE_LONG_SEED ?? Math.floor(Date.now() / 86_400_000)) % long.length];
+const isNamed = process.argv.some((word) => word.includes('.long.test'));
+const all = process.env.KIRIKAE_LONG === 'all';
+
 module.exports = {
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],
-  testMatch: ['**/*.test.ts'],
+  testMatch: [all ? '**/*.long.test.ts' : '**/*.test.ts'],
+  testPathIgnorePatterns:
+    all || isNamed
+      ? []
+      : long.filter((file) => file !== ofToday).map((file) => `/${file.replaceAll('.', '\\.')}$`),
   testTimeout: 120_000,
   maxWorkers: 2,
   // What many workers of Temporal's leave behind in a process slows the files after them.

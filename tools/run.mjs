@@ -27,7 +27,7 @@ const generatedFiles = [
   'CONTRIBUTING.md',
 ];
 const sourceFolders = ['src', 'workflows', 'activities', 'cli', 'lab', 'tools', 'examples', 'test/support'];
-const commands = { demo, bench, soak, faults, resets, model, test, check, generate };
+const commands = { demo, bench, soak, faults, resets, model, test, 'test:long': testLong, check, generate };
 
 const [name = '', ...args] = process.argv.slice(2);
 process.exit(await main());
@@ -95,6 +95,12 @@ function handOver(known) {
 
 function test() {
   return node(['node_modules/jest/bin/jest.js', ...args]);
+}
+
+/** What is too long for each change: `npm test` runs one file of these. */
+function testLong() {
+  process.env.KIRIKAE_LONG = 'all';
+  return test();
 }
 
 function generate() {
