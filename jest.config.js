@@ -8,12 +8,11 @@ const long = readdirSync(path.join(__dirname, 'test')).filter((file) => file.end
 const ofToday =
   long[Number(process.env.KIRIKAE_LONG_SEED ?? Math.floor(Date.now() / 86_400_000)) % long.length];
 const isNamed = process.argv.some((word) => word.includes('.long.test'));
-const all = process.env.KIRIKAE_LONG === 'all';
 
 module.exports = {
   testEnvironment: 'node',
   roots: ['<rootDir>/test'],
-  testMatch: [all ? '**/*.long.test.ts' : '**/*.test.ts'],
+  testMatch: ['**/*.test.ts'],
   testPathIgnorePatterns:
     all || isNamed
       ? []

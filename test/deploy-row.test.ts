@@ -76,17 +76,35 @@ test('holds host, process and its start while the command runs; recover ends wha
   const plan = readSettings(migration.settingsFile).plans.tumiki;
   if (!plan) throw new Error('no plan');
   const signal = new AbortController().signal;
-  await recover(
-    { plan, host: 'here', acceptLoss: false, settleMs: 0, signal },
-    { say: (sentence) => said.push(sentence), confirm: () => Promise.resolve(true) },
-  );
-  expect(said.filter((sentence) => sentence.startsWith('The deploy "'))).toEqual([
+  const answering = (isOver: boolean) =>
+    recover(
+      { plan, host: 'here', acceptLoss: false, settleMs: 0, signal },
+      {
+        say: (sentence) => said.push(sentence),
+        confirm: (question) => Promise.resolve(isOver || !question.includes('on there any more?')),
+      },
+    );
+  // Whoever doesn't know what runs on another host changes nothing but the ledger's holder.
+  expect(await answering(false)).toBe(false);
+  expect(said.at(-1)).toMatch(/^Nothing was restored and the page was left as it is\./);
+  expect(existsSync(migration.flagFile)).toBe(true);
+  await until(() => Promise.resolve(!isAlive(left)));
+  const ofFirst = said.splice(0);
+  expect(await answering(true)).toBe(true);
+  const ofDeploys = (sentences: string[]) =>
+    sentences.filter((sentence) => sentence.startsWith('The deploy "'));
+  const elsewhere = `The deploy "far" began on host there (process group ${stranger}) and its end isn't known.`;
+  expect(ofDeploys(ofFirst)).toEqual([
     `The deploy "manager" began on host here; its command was still running and was ended (process group ${left}).`,
     `The deploy "proxy" began on host here; its command doesn't run any more (process group ${stranger}).`,
-    `The deploy "far" began on host there (process group ${stranger}) and its end isn't known. Make sure that its command doesn't run there any more.`,
+    elsewhere,
+  ]);
+  expect(ofDeploys(said)).toEqual([
+    `The deploy "manager" began on host here; its command doesn't run any more (process group ${left}).`,
+    `The deploy "proxy" began on host here; its command doesn't run any more (process group ${stranger}).`,
+    elsewhere,
     'The deploy "far" has no rollback command: bring back its previous version by hand.',
   ]);
-  await until(() => Promise.resolve(!isAlive(left)));
   expect(isAlive(stranger)).toBe(true);
 });
 

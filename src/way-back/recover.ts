@@ -66,6 +66,7 @@ export async function recover(recovery: Recovery, operator: Operator): Promise<b
   if (!(await operator.confirm(`Bring ${database} to a safe end in this way?`, database))) return false;
   const { settleMs = 30_000, host } = recovery;
   await becomeOnlyOne(run, claim, { settleMs, host, operator });
+  if (!(await nothingRunsElsewhere(run, { host, operator, database }))) return false;
   await goAllTheWay(run, operator);
   operator.say(`Production ${database} is safe: ${await describeProduction(run)}`);
   return true;
@@ -152,23 +153,42 @@ async function becomeOnlyOne(
   await takeOver(run);
   await endSessionsInBackup(run);
   for (const sentence of endCommandsOf(workflowOf(before))) operator.say(sentence);
-  const deploys = await run.sessions(['production'], ({ production }) => readDeploys(production.client));
-  const open = deploys.filter(({ ended, failed, undone }) => !ended && !failed && !undone);
-  for (const deploy of open) operator.say(endDeployOn(host, deploy));
+  for (const deploy of await openDeploys(run)) if (deploy.host === host) operator.say(endDeploy(deploy));
   if (before.holder.startsWith('recover ')) return;
   operator.say(`Waiting ${Math.round(settleMs / 1_000)} s for whatever the run before was still at.`);
   await wait(settleMs, undefined, { signal: run.signal });
 }
 
+async function openDeploys(run: HeldRun): Promise<DeployRow[]> {
+  const deploys = await run.sessions(['production'], ({ production }) => readDeploys(production.client));
+  return deploys.filter(({ ended, failed, undone }) => !ended && !failed && !undone);
+}
+
 // Without its note too, which only this user's with the same TMPDIR find.
-function endDeployOn(here: string, { name, host, process: noted }: DeployRow): string {
+function endDeploy({ name, host, process: noted }: DeployRow): string {
   const began = `The deploy "${name}" began on host ${host}`;
-  const where = noted ? `process group ${noted.pid}` : 'whose process id is not known';
-  if (host !== here || !noted)
-    return `${began} (${where}) and its end isn't known. Make sure that its command doesn't run there any more.`;
+  if (!noted) return `${began}; its command's process id is not known.`;
   return endNoted(noted)
-    ? `${began}; its command was still running and was ended (${where}).`
-    : `${began}; its command doesn't run any more (${where}).`;
+    ? `${began}; its command was still running and was ended (process group ${noted.pid}).`
+    : `${began}; its command doesn't run any more (process group ${noted.pid}).`;
+}
+
+// A deploy that runs on would bring the new version out over the old rows.
+async function nothingRunsElsewhere(
+  run: HeldRun,
+  { host, operator, database }: { host: string; operator: Operator; database: string },
+): Promise<boolean> {
+  const unknown = (await openDeploys(run)).filter(({ host: its, process: noted }) => its !== host || !noted);
+  for (const { name, host: its, process: noted } of unknown) {
+    const where = noted ? `process group ${noted.pid}` : 'whose process id is not known';
+    operator.say(`The deploy "${name}" began on host ${its} (${where}) and its end isn't known.`);
+  }
+  if (unknown.length === 0) return true;
+  const hosts = [...new Set(unknown.map(({ host: its }) => its))].join(', ');
+  const question = `Have you made sure that no command of these deploys runs on ${hosts} any more?`;
+  if (await operator.confirm(question, database)) return true;
+  operator.say('Nothing was restored and the page was left as it is. End them there, and run this again.');
+  return false;
 }
 
 // Those of an earlier recover too, which may be frozen. A backup that doesn't answer is met, and named, by the step that needs it.
