@@ -2,7 +2,7 @@
 import type { Copied } from '../src/engine/copy';
 import type { Phase } from '../src/engine/parts';
 import { groupsInFlight } from '../src/engine/room';
-import type { Pair } from '../src/postgres/endpoint';
+import type { Endpoint, Pair } from '../src/postgres/endpoint';
 import type { Settings } from '../src/settings/read';
 import { copyOwnGroup } from '../src/way-back/copy-group';
 import { openRun, type RunRef } from './context';
@@ -18,7 +18,7 @@ export interface GroupPlan {
 /** Adds to a plan how many of its groups may be copied at a time. */
 export async function withRoom<P extends Omit<GroupPlan, 'inFlight'>>(
   plan: P,
-  { production, backup }: Pair,
+  { production, backup }: Record<keyof Pair, Pick<Endpoint, 'client'>>,
 ): Promise<P & GroupPlan> {
   return { ...plan, inFlight: await groupsInFlight([production.client, backup.client]) };
 }

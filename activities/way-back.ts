@@ -3,6 +3,8 @@ import { Context } from '@temporalio/activity';
 import type { Standing, Intent } from '../src/ledger/phases';
 import { cleanShadow } from '../src/new-schema/shadow';
 import type { Settings } from '../src/settings/read';
+import { withClient } from '../src/postgres/connect';
+import { otherDatabase } from '../src/postgres/url';
 import { beginAside, sealAside } from '../src/way-back/aside';
 import { describeProduction } from '../src/way-back/describe';
 import { finishRun, removeOwnBackup } from '../src/way-back/end';
@@ -63,7 +65,9 @@ export function wayBackActivities(settings: Settings) {
 
     async beginAside({ run }: { run: RunRef }): Promise<WithRoom<Awaited<ReturnType<typeof beginAside>>>> {
       const held = await open(run);
-      return roomFor(held, await beginAside(held));
+      const plan = await beginAside(held);
+      const backup = held.url('backup');
+      return roomFor(held, plan, plan.database === null ? backup : otherDatabase(backup, plan.database));
     },
 
     async sealAside({ run }: { run: RunRef }): Promise<Awaited<ReturnType<typeof sealAside>>> {
@@ -72,7 +76,7 @@ export function wayBackActivities(settings: Settings) {
 
     async beginRestore({ run }: { run: RunRef }): Promise<WithRoom<RestorePlan>> {
       const held = await open(run);
-      return roomFor(held, await empty(held));
+      return roomFor(held, await empty(held), held.url('backup'));
     },
 
     async finishRestore({ run, attempt }: { run: RunRef; attempt: number }): Promise<void> {
@@ -126,9 +130,14 @@ export function wayBackActivities(settings: Settings) {
   };
 }
 
-function roomFor<P extends { groups: number; bytes: number }>(
+/** @param other the database that rows are copied to or from; where none are it need not be there */
+async function roomFor<P extends { groups: number; bytes: number }>(
   run: Awaited<ReturnType<typeof openRun>>,
   plan: P,
+  other: string,
 ): Promise<P & GroupPlan> {
-  return run.sessions(['production', 'backup'], (pair) => withRoom(plan, pair));
+  if (plan.groups === 0) return { ...plan, inFlight: 0 };
+  return run.sessions(['production'], ({ production }) =>
+    withClient(other, `${run.label} room`, (client) => withRoom(plan, { production, backup: { client } })),
+  );
 }

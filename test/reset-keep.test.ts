@@ -3,7 +3,7 @@ import { setAside, moveBack, dropKept, keptSchemas } from '../src/reset/set-asid
 import { inTransaction, withClient } from '../src/postgres/connect';
 import { leftovers, stateOf } from '../lab/database-state';
 import { schemaWith, withDatabase } from '../lab/stage';
-import { createDatabase, hasDatabase } from './support/environment';
+import { createDatabase, hasDatabase, onServer } from './support/environment';
 import { type Migration, approve, changePlan, layOutMigration, untilStatus } from './support/migration';
 import { checkTumikiMigration } from '../lab/tumiki-checker';
 import { refusalOf as preflightRefusal } from './support/preflight';
@@ -215,6 +215,32 @@ describe('a run', () => {
       /old objects that were kept are not what was sealed, so the backup's rows are copied back: .*"Vote"/,
     );
     await expectAsBefore(migration, before);
+  });
+
+  test.each([
+    ['is gone', () => onServer(`drop database "${migration.production.name}_backup" with (force)`)],
+    [
+      'was written to',
+      () => withDatabase(migration.urls.backup, (client) => client.query(`delete from "Vote"`)),
+    ],
+  ] as const)('moves them home without the backup, which %s', async (_, spoil) => {
+    migration = await layOutMigration(scene.template, (plan) => {
+      keep(plan);
+      plan.smoke = [{ name: 'Looks right', kind: 'manual' }];
+    });
+    const before = await stateOf(migration.production.url);
+    const ending = await runToEnd(scene, migration, async (handle) => {
+      await approve(handle);
+      await untilStatus(handle, ({ step, waitingFor }) => step === 'smoke' && waitingFor !== null);
+      await spoil();
+      const confirm = { by: 'bob', check: 'Looks right', passed: false };
+      await handle.executeUpdate('confirm', { args: [confirm] });
+    });
+    expect(ending.status.outcome).toBe('rolled-back');
+    expect(ending.status.wayBack.map(({ name, state }) => `${name} ${state}`)).toEqual(
+      expect.arrayContaining(['proveBackup done', 'restore done', 'pageOff done']),
+    );
+    expect(await stateOf(migration.production.url)).toEqual(before);
   });
 
   test('is refused when the schema for the old objects is there already', async () => {

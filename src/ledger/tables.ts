@@ -61,6 +61,7 @@ export const ledgerTables = [
   'event',
   'intent',
   'kept',
+  'kept_manifest',
   'kept_table',
   'large_object',
   'learnt',
@@ -119,11 +120,12 @@ create schema kirikae;
 create table kirikae.shadow (owner text not null, created_database boolean not null);`;
 
 /**
- * Where the old objects wait that a reset has set aside, with the witness of their definition, and witnesses of the tables;
- * in production, whose schema `kirikae` is there already.
+ * Where the old objects wait that a reset has set aside, with the witness of their definition, witnesses of the tables, and the
+ * sealed manifest: they come home without the backup. In production, whose schema `kirikae` is there already.
  */
 export const keptDdl = `
 create table if not exists kirikae.kept (
   position integer primary key, home text not null unique, schema text not null unique, definition text
 );
+create table if not exists kirikae.kept_manifest (manifest text not null);
 create table if not exists kirikae.kept_table (name text primary key, witness text not null);`;

@@ -1,7 +1,7 @@
 /** Old objects that a reset has set aside, held against the sealed manifest before they are moved home. */
 import type { Client } from 'pg';
 import { sequencesUnlikeManifest } from '../backup/held-against';
-import { sealedTables, type Manifest } from '../backup/manifest';
+import { hashOfManifest, sealedTables, type Manifest } from '../backup/manifest';
 import { untouchedTables } from '../backup/witness';
 import { hashTables } from '../engine/compare';
 import { describeDifferences, hashJob } from '../engine/differences';
@@ -10,6 +10,32 @@ import { all } from '../postgres/connect';
 import type { Endpoint, Work } from '../postgres/endpoint';
 import { qualified, type TableName } from '../postgres/sql';
 import { definitionWitness, keptSchemas } from './set-aside';
+
+/** Notes what the objects that were set aside are held against. Runs in the caller's transaction. */
+export async function noteKeptManifest(client: Client, manifest: Manifest): Promise<void> {
+  await client.query('insert into kirikae.kept_manifest (manifest) values ($1)', [JSON.stringify(manifest)]);
+}
+
+/**
+ * Looks whether the old objects wait in production as they were sealed: the backup isn't needed then.
+ * @param manifestHash of the manifest that the claim noted
+ * @returns null when none wait, else a clause for each problem; none when they may be moved home
+ */
+export async function judgeKept(
+  production: Endpoint,
+  manifestHash: string | null,
+  work: Work,
+): Promise<string[] | null> {
+  if ((await keptSchemas(production.client)).length === 0) return null;
+  const [noted] = await all<{ manifest: string }>(
+    production.client,
+    'select manifest from kirikae.kept_manifest',
+  );
+  const manifest = noted ? (JSON.parse(noted.manifest) as Manifest) : null;
+  if (!manifest || hashOfManifest(manifest) !== manifestHash)
+    return ["what they are held against (kirikae.kept_manifest) is not the run's sealed manifest"];
+  return unlikeKept(production, manifest, work);
+}
 
 /**
  * Proves that the objects set aside are what was sealed: their definition by its witness, sequences by their state, rows by

@@ -12,6 +12,7 @@ import type { MayWrite, Note, Pair, Work } from '../postgres/endpoint';
 import { emptySchemas } from '../postgres/managed-schemas';
 import { qualified } from '../postgres/sql';
 import { endOtherSessions } from './fence';
+import { noteKeptManifest } from './prove-kept';
 import { setAside } from './set-aside';
 
 export interface Reset {
@@ -53,8 +54,10 @@ export async function resetProduction(pair: Pair, reset: Reset, work: Work): Pro
       );
     }
     await note(production);
-    if (reset.mode === 'keep') await setAside(production, schemas);
-    else await emptySchemas(production, schemas);
+    if (reset.mode === 'keep') {
+      await setAside(production, schemas);
+      await noteKeptManifest(production, manifest);
+    } else await emptySchemas(production, schemas);
     await mayWrite(production);
   };
   await namingBlockers(production, schemas, () => inTransaction(production, drop));

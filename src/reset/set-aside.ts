@@ -145,7 +145,9 @@ export async function moveBack(client: Client, schemas: readonly string[]): Prom
     await moveObjects(client, schema, home);
     await client.query(`drop schema ${identifier(schema)}`);
   }
-  await client.query('delete from kirikae.kept; delete from kirikae.kept_table');
+  await client.query(
+    'delete from kirikae.kept; delete from kirikae.kept_table; delete from kirikae.kept_manifest',
+  );
 }
 
 /** Drops the old objects for good. Runs in the caller's transaction. @returns the schemas that went */
@@ -155,7 +157,9 @@ export async function dropKept(client: Client): Promise<string[]> {
   const names = kept.map(({ schema }) => schema);
   await emptySchemas(client, names);
   for (const name of names) await client.query(`drop schema ${identifier(name)}`);
-  await client.query('delete from kirikae.kept; delete from kirikae.kept_table');
+  await client.query(
+    'delete from kirikae.kept; delete from kirikae.kept_table; delete from kirikae.kept_manifest',
+  );
   return names;
 }
 

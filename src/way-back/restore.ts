@@ -4,6 +4,7 @@ import { sealedManifest } from '../backup/manifest';
 import { holdBackup, isHeld, proveBackup } from '../backup/prove';
 import { maxProblems } from '../engine/differences';
 import type { PartPlan, Phase as CopyPhase } from '../engine/parts';
+import type { Phase } from '../contract';
 import { failureType, KirikaeError } from '../errors';
 import { lastAttempt, noteStage, stageDone } from '../ledger/checkpoints';
 import type { Claim } from '../ledger/claim';
@@ -15,8 +16,8 @@ import { APPLICATION, inTransaction, withClient } from '../postgres/connect';
 import type { Endpoint } from '../postgres/endpoint';
 import { endFencedSessions, unsetFence } from '../reset/fence';
 import { beginRestore, compareWithManifest, finishRestore } from '../restore/copy-back';
-import { unlikeKept } from '../reset/prove-kept';
-import { keptSchemas, moveHome } from '../reset/set-aside';
+import { judgeKept } from '../reset/prove-kept';
+import { moveHome } from '../reset/set-aside';
 import { countAnew, writtenAfterAside } from './aside';
 import { explainingLoss } from './lost-backup';
 
@@ -31,12 +32,14 @@ export interface RestorePlan extends PartPlan {
 }
 
 /**
- * Proves that the backup is what was sealed, before anything is emptied.
+ * Proves that what will be brought back is what was sealed, before anything is emptied: the old objects where they were kept and
+ * are right, else the backup.
  * @throws KirikaeError DataDiffer, also where there is no such backup (any more)
  */
 export async function proveOwnBackup(run: HeldRun): Promise<void> {
   const phases = ['returning', 'aside'] as const;
   const claim = await run.claimAt(phases);
+  if ((await problemsOfKept(run, phases))?.length === 0) return;
   await explainingLoss(claim, () =>
     run.hold({ roles: ['backup'], phases }, async ({ backup }) => {
       await proveBackup(backup, { manifestHash: claim.manifestHash }, run.work());
@@ -44,9 +47,17 @@ export async function proveOwnBackup(run: HeldRun): Promise<void> {
   );
 }
 
-/** Keeps the backup unchanged until the run's signal aborts. */
+// Once production was emptied for the backup's rows, nothing else is brought back.
+async function problemsOfKept(run: HeldRun, phases: readonly Phase[]): Promise<string[] | null> {
+  return run.hold({ roles: [], phases }, async ({ production }, { phase, manifestHash }) =>
+    phase === 'emptied' ? null : judgeKept(production, manifestHash, run.work()),
+  );
+}
+
+/** Keeps the backup unchanged until the run's signal aborts; not where it isn't needed, since the old objects were kept. */
 export async function holdOwnBackup(run: HeldRun): Promise<void> {
   const claim = await run.claimAt(restoring);
+  if ((await problemsOfKept(run, restoring))?.length === 0) return;
   await explainingLoss(claim, () =>
     run.hold({ roles: ['backup'], phases: restoring }, () => Promise.resolve()),
   );
@@ -69,18 +80,17 @@ export async function holdOwnBackup(run: HeldRun): Promise<void> {
  * @throws KirikaeError DataDiffer when backup or kept tables aren't as sealed; NeedsOperator when rows came after the copy set aside
  */
 export async function empty(run: HeldRun): Promise<RestorePlan> {
+  const problems = await problemsOfKept(run, restoring);
+  if (problems?.length === 0) {
+    const moved = await run.hold({ roles: [], phases: restoring }, ({ production }) =>
+      run.mirrored(production.client),
+    );
+    return { groups: 0, parts: 0, bytes: 0, attempt: 0, isKept: true, moved };
+  }
   return run.hold({ roles: ['backup'], phases: restoring }, async (pair, claim) => {
     const [production, backup] = [pair.production.client, pair.backup];
     await untilHeld(run, backup);
-    const manifest = await explainingLoss(claim, () =>
-      proveBackup(backup, { manifestHash: claim.manifestHash }, run.work()),
-    );
-    const isKept = claim.phase === 'aside' && (await keptSchemas(production)).length > 0;
-    const problems = isKept ? await unlikeKept(pair.production, manifest, run.work()) : [];
-    if (isKept && problems.length === 0) {
-      const moved = await run.mirrored(production);
-      return { groups: 0, parts: 0, bytes: 0, attempt: 0, isKept: true, moved };
-    }
+    await explainingLoss(claim, () => proveBackup(backup, { manifestHash: claim.manifestHash }, run.work()));
     await countAnew(run, pair.production, claim);
     const last = await lastAttempt(production, 'restore');
     const isSpoilt = last === 0 || (await stageDone(production, phaseOf(last), 'spoilt'));
@@ -93,7 +103,7 @@ export async function empty(run: HeldRun): Promise<RestorePlan> {
       note: run.advancing('emptied'),
     });
     const moved = await run.mirrored(production);
-    const notes = [...(isKept ? [keptNotUsed(problems)] : []), ...moved.notes];
+    const notes = [...(problems ? [keptNotUsed(problems)] : []), ...moved.notes];
     return { ...plan, attempt, isKept: false, moved: { ...moved, notes } };
   });
 }
