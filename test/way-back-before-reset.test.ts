@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Client } from 'pg';
-import { stateOf } from '../lab/database-state';
+import { stateOf, type DatabaseState } from '../lab/database-state';
 import { withDatabase } from '../lab/stage';
 import { hasDatabase, onServer, testPostgres } from './support/environment';
 import { approve, layOutMigration, untilStatus, type Migration } from './support/migration';
@@ -69,10 +69,42 @@ test('lifts the fence when a session of another does not let itself be ended', a
 });
 
 test('leaves a database alone that somebody made in the place of the backup meanwhile', async () => {
-  let made: Promise<void> | undefined;
+  const { before, ending } = await runChangedAtAnnouncement(() => makeForeignDatabase(backupOf(migration)));
+  await expectRolledBack(migration, ending, {
+    before,
+    step: 'backup',
+    because: new RegExp(`${backupOf(migration)}.*(holds|strangers)`),
+  });
+  await withDatabase(migration.urls.backup, async (client) => {
+    const { rows } = await client.query<{ n: number }>('select n from public.strangers');
+    expect(rows).toEqual([{ n: 42 }]);
+    const schemas = await client.query(`select 1 from pg_namespace where nspname = 'kirikae'`);
+    expect(schemas.rows).toEqual([]);
+  });
+});
+
+test('finds a table that was created between preflight and fence before anything is dropped', async () => {
+  let changed: DatabaseState | undefined;
+  const { before, ending } = await runChangedAtAnnouncement(async () => {
+    await withDatabase(migration.production.url, (client) =>
+      client.query('create table public.late (n int)'),
+    );
+    changed = await stateOf(migration.production.url);
+  });
+  expect(changed?.definition).not.toEqual(before.definition);
+  await expectRolledBack(migration, ending, {
+    before: changed ?? before,
+    step: 'backup',
+    because: /Production is not what preflight looked at: TABLE public\.late was added.*Nothing was dropped/,
+  });
+});
+
+// The announcement comes after preflight and before the page.
+async function runChangedAtAnnouncement(change: () => Promise<unknown>) {
+  let changed: Promise<unknown> | undefined;
   const announced = createServer((_request, response) => {
-    made ??= makeForeignDatabase(backupOf(migration));
-    made.then(
+    changed ??= change();
+    changed.then(
       () => response.end('told'),
       () => response.destroy(),
     );
@@ -85,23 +117,13 @@ test('leaves a database alone that somebody made in the place of the backup mean
     process.env.ANNOUNCE_URL = `http://127.0.0.1:${(announced.address() as AddressInfo).port}/`;
     const before = await stateOf(migration.production.url);
     const ending = await runToEnd(scene, migration);
-    await made;
-    await expectRolledBack(migration, ending, {
-      before,
-      step: 'backup',
-      because: new RegExp(`${backupOf(migration)}.*(holds|strangers)`),
-    });
-    await withDatabase(migration.urls.backup, async (client) => {
-      const { rows } = await client.query<{ n: number }>('select n from public.strangers');
-      expect(rows).toEqual([{ n: 42 }]);
-      const schemas = await client.query(`select 1 from pg_namespace where nspname = 'kirikae'`);
-      expect(schemas.rows).toEqual([]);
-    });
+    await changed;
+    return { before, ending };
   } finally {
     delete process.env.ANNOUNCE_URL;
     await new Promise((resolve) => announced.close(resolve));
   }
-});
+}
 
 test('drops nothing and names the table when a write went round the fence', async () => {
   migration = await layOutMigration(scene.template);

@@ -1,6 +1,6 @@
 /** After the point of no return: only persons who accept the loss bring the old database back. */
 import type { WorkflowHandle } from '@temporalio/client';
-import { leftovers, stateOf } from '../lab/database-state';
+import { contentOf, leftovers, stateOf } from '../lab/database-state';
 import { withDatabase, query } from '../lab/stage';
 import { asidePrefix } from '../src/way-back/aside';
 import { hasDatabase, onServer, testPostgres } from './support/environment';
@@ -15,6 +15,8 @@ beforeAll(async () => {
 });
 afterAll(() => scene.close());
 afterEach(() => migration.drop());
+
+const backupOf = ({ production }: Migration) => `${production.name}_backup`;
 
 const monitored = (handle: WorkflowHandle) =>
   untilStatus(handle, ({ live, step, waitingFor }) => live && step === 'monitor' && waitingFor === null);
@@ -81,26 +83,44 @@ test('brings the old rows back to a database with signs in its name that a URL w
   expect(await asideOf()).not.toBe('');
 });
 
-test('stays live by itself when the backup is gone that a roll back would need', async () => {
+test.each([
+  [
+    'is gone',
+    () => onServer(`alter database "${backupOf(migration)}" rename to "${migration.production.name}_lost"`),
+    /: database "\S+" does not exist\. Production stays live: nothing was changed\.$/,
+  ],
+  [
+    'had one column changed',
+    () =>
+      query(
+        migration.urls.backup,
+        `update "User" set name = 'changed' where id = (select min(id) from "User")`,
+      ),
+    /: The backup is not what was sealed: table "?public"?\."User" .* Production stays live: nothing was changed\.$/s,
+  ],
+] as const)('stays live by itself when the backup that a roll back would need %s', async (_, spoil, why) => {
   migration = await layOutMigration(scene.template, (plan) => (plan.monitor = { for: '10m', every: '1s' }));
-  const backup = `${migration.production.name}_backup`;
+  let before: unknown;
   const ending = await runToEnd(scene, migration, async (handle) => {
     await approve(handle);
     await monitored(handle);
-    await onServer(`alter database "${backup}" rename to "${migration.production.name}_lost"`);
+    before = await contentOf(migration.urls.production);
+    await spoil();
     expect(await refusalOf(handle, 'rollBack', { by: 'bob', acceptLoss: true })).toBe('accepted');
     const stays = (text: string) => text.includes('Production stays live');
     const { notes } = await untilStatus(
       handle,
       (status) => status.notes.some(stays) && status.step === 'monitor' && status.phase === 'live',
     );
-    expect(notes.find(stays)).toBe(
-      `The old rows are not to be had from the backup ${backup}: database "${backup}" does not exist. Production stays live: nothing was changed.`,
+    expect(notes.find(stays)).toMatch(why);
+    expect(notes.find(stays)).toContain(
+      `The old rows are not to be had from the backup ${backupOf(migration)}: `,
     );
     expect((await fetch(migration.pageUrl)).status).toBe(200);
     await handle.cancel();
   });
   expect(ending.status).toMatchObject({ outcome: 'migrated', live: true });
+  expect(await contentOf(migration.urls.production)).toEqual(before);
 });
 
 test('waits for a person when a check fails while monitoring, restores nothing, and goes on after retry', async () => {
