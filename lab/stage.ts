@@ -172,25 +172,25 @@ export interface Page {
   url: string;
   /** Status that `/health` answers with, page or no page. */
   health: { status: number };
-  /** Status that every other path answers with, whatever the flag says; null for what the flag says. */
-  forced: { status: number | null };
+  /** Statuses that every other path answers with while the flag is there, and while it isn't. */
+  shown: { on: number; off: number };
   stop: () => Promise<void>;
 }
 
 /** Serves a page on a port, or a free one: 503 while the flag file exists, else 200. */
 export async function startPage(flagFile: string, port = 0): Promise<Page> {
   const health = { status: 200 };
-  const forced: Page['forced'] = { status: null };
+  const shown = { on: 503, off: 200 };
   const server = createServer((request, response) => {
     const on = existsSync(flagFile);
-    response.statusCode = request.url === '/health' ? health.status : (forced.status ?? (on ? 503 : 200));
+    response.statusCode = request.url === '/health' ? health.status : on ? shown.on : shown.off;
     response.end(on ? 'maintenance' : 'hello');
   });
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
     health,
-    forced,
+    shown,
     stop: () =>
       new Promise((resolve) => {
         server.close(() => resolve());

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import type { WorkflowHandle } from '@temporalio/client';
 import { Client } from 'pg';
 import { contentOf, leftovers as leftBehind } from '../lab/database-state';
-import { until, withDatabase } from '../lab/stage';
+import { query, until, withDatabase } from '../lab/stage';
 import { laidOutForEach } from './support/laid-out';
 import {
   type PlanChange,
@@ -80,6 +80,27 @@ test('a run that is reset to before its approval after it went live parks, and r
   });
   expect(existsSync(scene.migration.flagFile)).toBe(false);
   expect(await problemsOf(scene.migration)).toEqual([]);
+});
+
+test('a run that is reset while a roll back after live restores opens nothing over an empty database, and goes on from there after retry', async () => {
+  await scene.layOut((plan) => (plan.monitor = { for: '1h', every: '1h' }));
+  const { production } = scene.migration.urls;
+  await withWorker(scene.migration, scene.server.namespace, async () => {
+    const handle = await startRun(scene.server.client);
+    await approve(handle);
+    await untilStatus(handle, (status) => status.step === 'monitor' && status.live);
+    await handle.executeUpdate('rollBack', { args: [{ by: 'bob', acceptLoss: true }] });
+    await until(
+      async () => (await query(production, `select 1 from kirikae.claim where phase = 'emptied'`)).length > 0,
+    );
+    await handle.terminate();
+    const again = await resetBeforeApproval(handle);
+    await untilParked(again, 'emptied|restored');
+    expect((await fetch(scene.migration.pageUrl)).status).toBe(503);
+    await again.executeUpdate('retry', { args: [{ by: 'bob' }] });
+    expect((await ending(again)).outcome).toBe('rolled-back');
+  });
+  await expectAsBefore();
 });
 
 test('a run that is reset to its very beginning takes no new backup, and retry restores what it dropped', async () => {

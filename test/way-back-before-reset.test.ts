@@ -177,7 +177,7 @@ test('drops nothing when the page went down while the approval was awaited', asy
   const ending = await runToEnd(scene, migration, async (handle) => {
     await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
     // By something else than its flag: whoever watches it can't put it back before the reset looks.
-    migration.forcedPage.status = 200;
+    migration.shown.on = 200;
     await approve(handle);
   });
   await expectRolledBack(migration, ending, {

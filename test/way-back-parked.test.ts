@@ -5,7 +5,7 @@ import { promisify } from 'node:util';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { Status } from '../src/contract';
 import { leftovers, stateOf } from '../lab/database-state';
-import { withDatabase } from '../lab/stage';
+import { query, withDatabase } from '../lab/stage';
 import { onServer, testPostgres } from './support/environment';
 import {
   approve,
@@ -105,6 +105,28 @@ test('empties nothing when the backup is not what was sealed, keeps page and fen
   });
   expect(ending).toMatchObject({ type: 'rolled-back', status: { outcome: 'rolled-back', parked: false } });
   await expectAsBefore(migration, before);
+});
+
+test('writes home before the page goes down: a page that shows neither parks, and what users write from then on stays', async () => {
+  migration = await layOutMigration(scene.template, manualSmoke);
+  const ending = await withWorker(migration, scene.namespace, async () => {
+    const handle = await startRun(scene.client);
+    await approve(handle);
+    await untilStatus(handle, ({ step, waitingFor }) => step === 'smoke' && waitingFor !== null);
+    migration.shown.off = 302;
+    await handle.executeUpdate('confirm', { args: [{ by: 'bob', check: 'Looks right', passed: false }] });
+    const { phase, waitingFor } = await parked(handle);
+    expect(phase).toBe('home');
+    expect(waitingFor).toMatch(/should show 200 \(page off\) but shows 302/);
+    await query(migration.production.url, `update "User" set name = 'user at work'`);
+    migration.shown.off = 200;
+    await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
+    return endOf(handle);
+  });
+  expect(ending).toMatchObject({ type: 'rolled-back', status: { outcome: 'rolled-back', parked: false } });
+  const names = await query(migration.production.url, 'select distinct name from "User"');
+  expect(names).toEqual([{ name: 'user at work' }]);
+  expect(await leftovers(migration)).toEqual([]);
 });
 
 test('says what a backup that is gone means and what can be done, and goes forward again when people say so', async () => {

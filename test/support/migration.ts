@@ -35,8 +35,8 @@ export interface Migration {
   log: () => string[];
   /** Status the health check answers with. */
   health: { status: number };
-  /** Status that the page answers with, whatever its flag says; null for what the flag says. */
-  forcedPage: { status: number | null };
+  /** Statuses that the page answers with while its flag is there, and while it isn't. */
+  shown: { on: number; off: number };
   pageUrl: string;
   env: NodeJS.ProcessEnv;
   drop: () => Promise<void>;
@@ -95,7 +95,7 @@ export async function layOutMigration(
     flagFile,
     log: () => (existsSync(logFile) ? readFileSync(logFile, 'utf8').trim().split('\n').filter(Boolean) : []),
     health: page.health,
-    forcedPage: page.forced,
+    shown: page.shown,
     pageUrl: page.url,
     env,
     drop: async () => {
