@@ -75,7 +75,7 @@ export async function takeStock(run: HeldRun, history: Standing | null): Promise
 // Without a ledger no run may touch the page. One that another run needs is none of this run's.
 async function strandedPage(run: HeldRun, production: Client): Promise<string | null> {
   if ((await readClaim(production)) || (await lookAtPage(run)) !== 'on') return null;
-  return `Production is whole, by the backup's mirror, and its ledger is gone (somebody dropped schema kirikae?), but the maintenance page shows. Nobody's ledger calls for it. Look at production, then take it down: ${takePageDown(run.plan)}.`;
+  return `Production is whole, by the backup's mirror, and its ledger is gone (somebody dropped schema kirikae?), but the maintenance page shows. No ledger of production calls for it. Look at production, and whether a run of another database has this page too; then take it down: ${takePageDown(run.plan)}.`;
 }
 
 /** What ledger, mirror and history say together, whoever holds the claim. The claim is null where this workflow has none. */
