@@ -12,8 +12,8 @@ import {
   type Reference,
   type ResetResult,
   type Story,
-  type Task,
 } from './support/resets';
+import type { Task } from './support/workflow-tasks';
 import { openNamespace } from './support/namespace';
 import type { TestDatabase } from './support/environment';
 import { makeTumikiTemplate } from './support/tumiki-template';
