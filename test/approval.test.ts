@@ -6,23 +6,17 @@ import type { Status } from '../src/contract';
 import { stateOf } from '../lab/database-state';
 import { until } from '../lab/stage';
 import { testTemporal } from './support/environment';
-import { layOutMigration, statusOf, untilStatus, withWorker, type Migration } from './support/migration';
-import { endOf, expectAsBefore, openScene, refusalOf, runToEnd, type Scene } from './support/way-back';
+import { statusOf, untilStatus, withWorker, type Migration } from './support/migration';
+import { endOf, expectAsBefore, refusalOf, runToEnd, sceneForEach } from './support/way-back';
 
-let scene: Scene;
+const scene = sceneForEach('approval');
 let migration: Migration;
-
-beforeAll(async () => {
-  scene = await openScene('approval');
-});
-afterAll(() => scene.close());
-afterEach(() => migration.drop());
 
 const awaited = (handle: WorkflowHandle) =>
   untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
 
 test('counts two different persons with the right fingerprint in the step approval, and nothing else', async () => {
-  migration = await layOutMigration(scene.template, (plan) => {
+  migration = await scene.layOut((plan) => {
     plan.approval = { minimum: 2, requesterMayApprove: false };
   });
   const ending = await runToEnd(scene, migration, async (handle) => {
@@ -63,7 +57,7 @@ test('counts two different persons with the right fingerprint in the step approv
 });
 
 test('completes as rejected with production as before when a person rejects', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await scene.layOut();
   const before = await stateOf(migration.production.url);
   const ending = await runToEnd(scene, migration, async (handle) => {
     const { backup } = await awaited(handle);
@@ -80,7 +74,7 @@ test('completes as rejected with production as before when a person rejects', as
 });
 
 test('completes as rejected with production as before when nobody approves in time', async () => {
-  migration = await layOutMigration(scene.template, (plan) => {
+  migration = await scene.layOut((plan) => {
     plan.approval = { timeout: '1s' };
   });
   const before = await stateOf(migration.production.url);
@@ -94,7 +88,7 @@ test('completes as rejected with production as before when nobody approves in ti
 });
 
 test('is started, watched and approved with nothing but the Temporal command line', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await scene.layOut();
   const id = `by-hand-${randomUUID()}`;
   const ending = await withWorker(migration, scene.namespace, async () => {
     const input = '{"plan":"tumiki","requestedBy":"alice","checklist":["Window announced"]}';

@@ -5,32 +5,19 @@ import { leftovers, stateOf } from '../lab/database-state';
 import { until, withDatabase } from '../lab/stage';
 import { clone, holdClones } from './support/clone-door';
 import { hasDatabase, onServer, testPostgres } from './support/environment';
-import {
-  approve,
-  layOutMigration,
-  startRun,
-  untilStatus,
-  withWorker,
-  type Migration,
-} from './support/migration';
+import { approve, startRun, untilStatus, withWorker, type Migration } from './support/migration';
 import { pointTo, refusalOf } from './support/preflight';
 import { checkTumikiMigration } from '../lab/tumiki-checker';
-import { endOf, expectAsBefore, openScene, runToEnd, type Scene } from './support/way-back';
+import { endOf, expectAsBefore, runToEnd, sceneForEach } from './support/way-back';
 import { startWorkerProcess } from './support/worker-process';
 
-let scene: Scene;
+const scene = sceneForEach('clone');
 let migration: Migration;
-
-beforeAll(async () => {
-  scene = await openScene('clone');
-});
-afterAll(() => scene.close());
-afterEach(() => migration.drop());
 
 const backupName = () => `${migration.production.name}_backup`;
 
 test('ends as migrated with every row right, from a backup that was cloned although clients kept coming back', async () => {
-  migration = await layOutMigration(scene.template, clone);
+  migration = await scene.layOut(clone);
   const clients = keepConnecting(migration.production.url);
   let indexes: unknown;
   const ending = await runToEnd(scene, migration, async (handle) => {
@@ -56,7 +43,7 @@ test('ends as migrated with every row right, from a backup that was cloned altho
 });
 
 test('is removed when the reset is rejected', async () => {
-  migration = await layOutMigration(scene.template, clone);
+  migration = await scene.layOut(clone);
   const before = await stateOf(migration.production.url);
   const ending = await runToEnd(scene, migration, async (handle) => {
     const { backup } = await untilStatus(handle, (s) => s.step === 'approval' && s.waitingFor !== null);
@@ -68,7 +55,7 @@ test('is removed when the reset is rejected', async () => {
 });
 
 test('a worker killed in the middle of the clone is replaced, and production lets everybody in at the end', async () => {
-  migration = await layOutMigration(scene.template, clone);
+  migration = await scene.layOut(clone);
   const door = await holdClones(migration.production.name);
   const first = await startWorkerProcess(migration, scene.namespace);
   const handle = await startRun(scene.client);
@@ -84,7 +71,7 @@ test('a worker killed in the middle of the clone is replaced, and production let
 });
 
 test('a run cancelled in the middle of the clone leaves production as it was and no clone', async () => {
-  migration = await layOutMigration(scene.template, clone);
+  migration = await scene.layOut(clone);
   const before = await stateOf(migration.production.url);
   const door = await holdClones(migration.production.name);
   const ending = await runToEnd(scene, migration, async (handle) => {
@@ -101,7 +88,7 @@ test('a run cancelled in the middle of the clone leaves production as it was and
 });
 
 test('is refused where the backup database is there already', async () => {
-  migration = await layOutMigration(scene.template, clone);
+  migration = await scene.layOut(clone);
   await onServer(`create database "${backupName()}" template template0`);
   expect(await refusalOf(migration)).toMatch(
     /is there already, and a clone is always made anew\. Name one that isn't there \(kirikae remove-backup removes a backup of this plan\), or set databases\.backup\.method to copy\./,
@@ -109,7 +96,7 @@ test('is refused where the backup database is there already', async () => {
 });
 
 test('is refused where the backup would be made by a user that may not', async () => {
-  migration = await layOutMigration(scene.template, clone);
+  migration = await scene.layOut(clone);
   const role = `cloner_${Date.now()}`;
   await onServer(`create role ${role} login createdb password 'secret of a test'`);
   const url = new URL(migration.urls.backup);

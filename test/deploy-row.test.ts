@@ -7,32 +7,20 @@ import { query, until, withDatabase } from '../lab/stage';
 import { startOf } from '../src/host/pid-file';
 import { readSettings } from '../src/settings/read';
 import { recover } from '../src/way-back/recover';
-import {
-  approve,
-  layOutMigration,
-  startRun,
-  untilStatus,
-  withWorker,
-  type Migration,
-} from './support/migration';
-import { openScene, runToEnd, type Scene } from './support/way-back';
+import { approve, startRun, untilStatus, withWorker, type Migration } from './support/migration';
+import { runToEnd, sceneForEach } from './support/way-back';
 
-let scene: Scene;
+const scene = sceneForEach('deploy-row', 20);
 let migration: Migration;
 const started: ChildProcess[] = [];
 
-beforeAll(async () => {
-  scene = await openScene('deploy-row', 20);
-});
-afterAll(() => scene.close());
-afterEach(async () => {
+afterEach(() => {
   for (const child of started.splice(0)) child.kill('SIGKILL');
-  await migration.drop();
 });
 
 /** The first deploy's command writes its process id into a file of the plan's folder, and then does this. */
 async function layOut(then: string): Promise<void> {
-  migration = await layOutMigration(scene.template, (plan) => {
+  migration = await scene.layOut((plan) => {
     const [manager] = plan.deploy as { run: string[] }[];
     if (manager) manager.run = ['sh', '-c', `echo $$ > leader.new; mv leader.new leader; ${then}`];
     plan.rollbackSmoke = [];

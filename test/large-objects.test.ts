@@ -2,29 +2,16 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { leftovers } from '../lab/database-state';
 import { query, schemaWith } from '../lab/stage';
-import {
-  approve,
-  changePlan,
-  layOutMigration,
-  untilStatus,
-  type Migration,
-  type PlanChange,
-} from './support/migration';
+import { approve, changePlan, untilStatus, type Migration, type PlanChange } from './support/migration';
 import { checkHarmlessly } from './support/preflight';
-import { openScene, runToEnd, type Scene } from './support/way-back';
+import { runToEnd, sceneForEach } from './support/way-back';
 
-let scene: Scene;
+const scene = sceneForEach('large-objects');
 let migration: Migration;
-
-beforeAll(async () => {
-  scene = await openScene('large-objects');
-});
-afterAll(() => scene.close());
-afterEach(() => migration.drop());
 
 // Seven, with grants for one.
 async function layOut(change?: PlanChange): Promise<void> {
-  migration = await layOutMigration(scene.template, change);
+  migration = await scene.layOut(change);
   await query(
     migration.production.url,
     `select lo_from_bytea(5000 + n, 'large') from generate_series(1, 7) n;

@@ -7,8 +7,8 @@ import { verifyMigration } from '../src/migrate/verify';
 import { withClient } from '../src/postgres/connect';
 import { findPlan, readSettings } from '../src/settings/read';
 import { endOf, openProxy, type Proxied } from './support/cut-proxy';
-import { approve, layOutMigration, untilStatus, type Migration } from './support/migration';
-import { expectRolledBack, openScene, runToEnd, type Scene } from './support/way-back';
+import { approve, untilStatus, type Migration } from './support/migration';
+import { expectRolledBack, runToEnd, sceneForEach } from './support/way-back';
 import { stateOf } from '../lab/database-state';
 jest.setTimeout(120_000);
 
@@ -16,23 +16,16 @@ const signal = new AbortController().signal;
 const session = { label: 'test', lanes: 2, signal };
 
 describe('a run whose connection is cut once', () => {
-  let scene: Scene;
+  const scene = sceneForEach('lost-connections', 20);
   let migration: Migration;
   let proxy: Proxied | undefined;
 
-  beforeAll(async () => {
-    scene = await openScene('lost-connections', 20);
-  });
-  afterAll(() => scene.close());
   beforeEach(async () => {
-    migration = await layOutMigration(scene.template, (plan) => {
+    migration = await scene.layOut((plan) => {
       plan.smoke = [{ name: 'Looks right', kind: 'manual' }];
     });
   });
-  afterEach(async () => {
-    await proxy?.cut();
-    await migration.drop();
-  });
+  afterEach(() => proxy?.cut());
 
   /** From here on the worker reaches its databases through a proxy that watches. */
   async function putProxyBetween(watch: Watch): Promise<void> {

@@ -4,7 +4,6 @@ import { definitionOf, stateOf } from '../lab/database-state';
 import { until, withDatabase } from '../lab/stage';
 import {
   approve,
-  layOutMigration,
   problemsOf,
   startRun,
   statusOf,
@@ -13,28 +12,11 @@ import {
   type Migration,
 } from './support/migration';
 import { openNamespace, type TestNamespace } from './support/namespace';
-import { endOf, expectAsBefore, openScene, refusalOf, type Scene } from './support/way-back';
+import { endOf, expectAsBefore, refusalOf, sceneForEach } from './support/way-back';
 
-let scene: Scene;
-let migrations: Migration[];
-
-beforeAll(async () => {
-  scene = await openScene('meanwhile');
-});
-afterAll(() => scene.close());
-beforeEach(() => (migrations = []));
-afterEach(async () => {
-  for (const migration of migrations) await migration.drop();
-});
-
-async function layOut(change?: Parameters<typeof layOutMigration>[1]): Promise<Migration> {
-  const migration = await layOutMigration(scene.template, change);
-  migrations.push(migration);
-  return migration;
-}
-
+const scene = sceneForEach('meanwhile');
 test('a ledger that somebody drops in mid-run is not taken for nothing happened: retry restores nothing, and roll-back brings the old rows back', async () => {
-  const migration = await layOut((plan) => (plan.smoke = [{ name: 'Looks right', kind: 'manual' }]));
+  const migration = await scene.layOut((plan) => (plan.smoke = [{ name: 'Looks right', kind: 'manual' }]));
   const before = await stateOf(migration.production.url);
   await withWorker(migration, scene.namespace, async () => {
     const handle = await startRun(scene.client);
@@ -61,9 +43,9 @@ test('a ledger that somebody drops in mid-run is not taken for nothing happened:
 });
 
 test('two plans with the same shadow both end migrated, each with every index and key', async () => {
-  const first = await layOut();
+  const first = await scene.layOut();
   const shadow = Object.keys(first.env).find((name) => name.startsWith('SHADOW_'));
-  const second = await layOut((plan) => {
+  const second = await scene.layOut((plan) => {
     (plan.databases as Record<string, object>).shadow = { urlEnv: shadow, create: true };
   });
   const other: TestNamespace = await openNamespace('meanwhile-second');

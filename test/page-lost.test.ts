@@ -4,29 +4,16 @@ import path from 'node:path';
 import { stateOf } from '../lab/database-state';
 import { query, until, withDatabase } from '../lab/stage';
 import { testPostgres } from './support/environment';
-import {
-  approve,
-  layOutMigration,
-  startRun,
-  untilStatus,
-  withWorker,
-  type Migration,
-} from './support/migration';
-import { endOf, expectAsBefore, openScene, type Scene } from './support/way-back';
+import { approve, startRun, untilStatus, withWorker, type Migration } from './support/migration';
+import { endOf, expectAsBefore, sceneForEach } from './support/way-back';
 
-let scene: Scene;
+const scene = sceneForEach('page-lost');
 let migration: Migration;
 let go: string;
 
-beforeAll(async () => {
-  scene = await openScene('page-lost');
-});
-afterAll(() => scene.close());
-afterEach(() => migration.drop());
-
 // A deploy that clears its folders, the flag among them, and goes on until it is told to end.
 beforeEach(async () => {
-  migration = await layOutMigration(scene.template, (plan) => {
+  migration = await scene.layOut((plan) => {
     const program = `
       const fs = require('node:fs');
       fs.rmSync('run/maintenance.on', { force: true });

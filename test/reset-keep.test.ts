@@ -4,18 +4,13 @@ import { inTransaction, withClient } from '../src/postgres/connect';
 import { leftovers, stateOf } from '../lab/database-state';
 import { schemaWith, withDatabase } from '../lab/stage';
 import { createDatabase, hasDatabase, onServer } from './support/environment';
-import { type Migration, approve, changePlan, layOutMigration, untilStatus } from './support/migration';
+import { type Migration, approve, changePlan, untilStatus } from './support/migration';
 import { checkTumikiMigration } from '../lab/tumiki-checker';
 import { refusalOf as preflightRefusal } from './support/preflight';
-import { expectAsBefore, expectRolledBack, openScene, runToEnd, type Scene } from './support/way-back';
+import { expectAsBefore, expectRolledBack, runToEnd, sceneForEach } from './support/way-back';
 
-let scene: Scene;
+const scene = sceneForEach('reset-keep');
 let migration: Migration;
-
-beforeAll(async () => {
-  scene = await openScene('reset-keep');
-});
-afterAll(() => scene.close());
 
 const keep = (plan: Record<string, unknown>) => {
   plan.reset = { mode: 'keep' };
@@ -114,8 +109,6 @@ test('moves an object of every kind away and home, and the database is what it w
 });
 
 describe('a run', () => {
-  afterEach(() => migration.drop());
-
   const waiting = async () =>
     withDatabase(migration.production.url, async (client) => {
       const { rows } = await client.query<{ n: string }>(
@@ -125,7 +118,7 @@ describe('a run', () => {
     });
 
   test('ends as migrated with every row right; the old objects wait until it ends, and none stays', async () => {
-    migration = await layOutMigration(scene.template, (plan) => {
+    migration = await scene.layOut((plan) => {
       keep(plan);
       plan.monitor = { for: '10m', every: '1s' };
     });
@@ -153,7 +146,7 @@ describe('a run', () => {
   });
 
   test('moves the old objects home when a smoke check fails, without copying a row', async () => {
-    migration = await layOutMigration(scene.template, keep);
+    migration = await scene.layOut(keep);
     migration.health.status = 500;
     changePlan(migration, (plan) => (plan.rollbackSmoke = []));
     const before = await stateOf(migration.production.url);
@@ -172,7 +165,7 @@ describe('a run', () => {
   });
 
   test('moves them home when the schema step fails half-way on production', async () => {
-    migration = await layOutMigration(scene.template, keep);
+    migration = await scene.layOut(keep);
     const dir = schemaWith(
       migration,
       `do $$ begin if current_database() not like '%_shadow' then raise 'not here'; end if; end $$`,
@@ -184,7 +177,7 @@ describe('a run', () => {
   });
 
   test('moves them home when old rows do not fit the new keys', async () => {
-    migration = await layOutMigration(scene.template, keep);
+    migration = await scene.layOut(keep);
     const dir = schemaWith(
       migration,
       'alter table "McpServerRequestLog" add constraint log_of_a_user foreign key ("method") references "User" ("id")',
@@ -196,7 +189,7 @@ describe('a run', () => {
   });
 
   test('restores from the backup when the old objects were touched while they waited, and says so', async () => {
-    migration = await layOutMigration(scene.template, (plan) => {
+    migration = await scene.layOut((plan) => {
       keep(plan);
       plan.smoke = [{ name: 'Looks right', kind: 'manual' }];
     });
@@ -224,7 +217,7 @@ describe('a run', () => {
       () => withDatabase(migration.urls.backup, (client) => client.query(`delete from "Vote"`)),
     ],
   ] as const)('moves them home without the backup, which %s', async (_, spoil) => {
-    migration = await layOutMigration(scene.template, (plan) => {
+    migration = await scene.layOut((plan) => {
       keep(plan);
       plan.smoke = [{ name: 'Looks right', kind: 'manual' }];
     });
@@ -244,7 +237,7 @@ describe('a run', () => {
   });
 
   test('is refused when the schema for the old objects is there already', async () => {
-    migration = await layOutMigration(scene.template, keep);
+    migration = await scene.layOut(keep);
     await withDatabase(migration.production.url, (client) => client.query('create schema kirikae_old_1'));
     expect(await preflightRefusal(migration)).toMatch(
       /Production has a schema "kirikae_old_1".*drop schema "kirikae_old_1" cascade/,

@@ -6,23 +6,17 @@ import { stringify } from 'yaml';
 import {
   approve,
   changePlan,
-  layOutMigration,
   problemsOf,
   startRun,
   untilStatus,
   withWorker,
   type Migration,
 } from './support/migration';
-import { endOf, expectAsBefore, openScene, type Scene } from './support/way-back';
+import { endOf, expectAsBefore, sceneForEach } from './support/way-back';
 import { stateOf } from '../lab/database-state';
 
-let scene: Scene;
+const scene = sceneForEach('retry-settings');
 let migration: Migration;
-beforeAll(async () => {
-  scene = await openScene('retry-settings');
-});
-afterAll(() => scene.close());
-afterEach(() => migration.drop());
 
 const parkedWith = (handle: WorkflowHandle, words: RegExp) =>
   untilStatus(handle, ({ parked, waitingFor }) => parked && words.test(waitingFor ?? ''));
@@ -30,7 +24,7 @@ const retry = (handle: WorkflowHandle) => handle.executeUpdate('retry', { args: 
 
 test('going forward: names what is not as it was approved, and goes on with new time limits once that is put back', async () => {
   // The mapping is a file of its own, so that it can be changed.
-  migration = await layOutMigration(scene.template, (plan) => {
+  migration = await scene.layOut((plan) => {
     plan.smoke = [...(plan.smoke as object[]), { name: 'Looks right', kind: 'manual' }];
   });
   const mapping = path.join(migration.folder, 'mapping.yaml');
@@ -76,7 +70,7 @@ test('going forward: names what is not as it was approved, and goes on with new 
 });
 
 test('going back: what repairs the way back counts at once, in the worker that is running', async () => {
-  migration = await layOutMigration(scene.template, (plan) => {
+  migration = await scene.layOut((plan) => {
     plan.deploy = [
       { name: 'manager', run: ['true'], rollback: ['sh', '-c', 'echo no such version >&2; exit 3'] },
     ];
@@ -116,7 +110,7 @@ test('going back: what repairs the way back counts at once, in the worker that i
 });
 
 test('a plan that the settings lack is looked for again with each retry', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await scene.layOut();
   const settings = readFileSync(migration.settingsFile, 'utf8');
   const handle = await withWorker(migration, scene.namespace, async () => {
     const started = await startRun(scene.client);

@@ -6,24 +6,11 @@ import { stateOf } from '../lab/database-state';
 import { query, schemaWith, tumikiFolder, until, withDatabase } from '../lab/stage';
 import { hasDatabase, testPostgres } from './support/environment';
 import { gateSql, shutGate } from './support/gate';
-import {
-  type Migration,
-  type PlanChange,
-  approve,
-  changePlan,
-  layOutMigration,
-  untilStatus,
-} from './support/migration';
-import { expectAsBefore, expectRolledBack, openScene, runToEnd, type Scene } from './support/way-back';
+import { type Migration, type PlanChange, approve, changePlan, untilStatus } from './support/migration';
+import { expectAsBefore, expectRolledBack, runToEnd, sceneForEach } from './support/way-back';
 
-let scene: Scene;
+const scene = sceneForEach('back-late');
 let migration: Migration;
-
-beforeAll(async () => {
-  scene = await openScene('back-late');
-});
-afterAll(() => scene.close());
-afterEach(() => migration.drop());
 
 const bothDeploysThereAndBack = ['manager new', 'proxy new', 'proxy old', 'manager old'];
 
@@ -42,7 +29,7 @@ async function expectRestored(
 }
 
 test('restores when the schema command succeeds on the shadow and fails half-way on production', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await scene.layOut();
   const script = path.join(migration.folder, 'deploy-schema.js');
   writeFileSync(
     script,
@@ -63,7 +50,7 @@ test('restores when the schema command succeeds on the shadow and fails half-way
 });
 
 test('restores when old rows violate a key that comes back after them', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await scene.layOut();
   const dir = schemaWith(
     migration,
     'alter table "McpServerRequestLog" add constraint log_of_a_user foreign key ("method") references "User" ("id")',
@@ -74,7 +61,7 @@ test('restores when old rows violate a key that comes back after them', async ()
 });
 
 test('restores when it is cancelled in the middle of the copy', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await scene.layOut();
   const dir = schemaWith(migration, gateSql('Vote'));
   changePlan(migration, (plan) => (plan.schema = { kind: 'sql', dir }));
   const before = await stateOf(migration.production.url);
@@ -99,7 +86,7 @@ test('restores when it is cancelled in the middle of the copy', async () => {
 });
 
 test('restores when an assertion of the mapping finds a row', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await scene.layOut();
   const mapping = parse(readFileSync(path.join(tumikiFolder, 'mapping.yaml'), 'utf8')) as {
     assertions: { name: string; sql: string }[];
   };
@@ -111,10 +98,7 @@ test('restores when an assertion of the mapping finds a row', async () => {
 });
 
 test('brings back every deploy that began, last first, when one exits non-zero', async () => {
-  migration = await layOutMigration(
-    scene.template,
-    deploying('proxy', `console.error('quota'); process.exit(9)`),
-  );
+  migration = await scene.layOut(deploying('proxy', `console.error('quota'); process.exit(9)`));
   await expectRestored('deploy', /exited with code 9; its last output: quota/);
   expect(migration.log()).toEqual(['manager new', 'proxy old', 'manager old']);
 });
@@ -126,7 +110,7 @@ test('takes a deploy that outlives its limit for failed, and ends all its proces
     const child = require('node:child_process').spawn('sleep', ['600'], { stdio: 'inherit' });
     fs.writeFileSync(${JSON.stringify(pids)}, process.pid + ' ' + child.pid);
     setInterval(() => {}, 1000)`;
-  migration = await layOutMigration(scene.template, deploying('manager', program, '1s'));
+  migration = await scene.layOut(deploying('manager', program, '1s'));
   await expectRestored(
     'deploy',
     /still running after its limit of 1 s and was ended. A time-out is a failure/,
@@ -138,7 +122,7 @@ test('takes a deploy that outlives its limit for failed, and ends all its proces
 });
 
 test('restores when a smoke check fails, without the checks of the old version where the plan has none', async () => {
-  migration = await layOutMigration(scene.template, (plan) => (plan.rollbackSmoke = []));
+  migration = await scene.layOut((plan) => (plan.rollbackSmoke = []));
   migration.health.status = 500;
   await expectRestored('smoke', /"API answers" fails at .*: expected status 200, got 500/);
   expect(migration.log()).toEqual(bothDeploysThereAndBack);
@@ -146,7 +130,7 @@ test('restores when a smoke check fails, without the checks of the old version w
 
 test('runs the checks of the old version before the page goes down', async () => {
   const seen = path.join(scene.folder, 'seen');
-  migration = await layOutMigration(scene.template, (plan) => {
+  migration = await scene.layOut((plan) => {
     const [{ run }] = plan.deploy as [{ run: string[] }];
     const log = /appendFileSync\("([^"]+)"/.exec(run[2] ?? '')?.[1] ?? '';
     // Content with the old version only; it notes what it sees of the deploys and of the page each time.
@@ -169,7 +153,7 @@ test('runs the checks of the old version before the page goes down', async () =>
 });
 
 test('restores when a person says that a manual check failed, and keeps the database with rows written since verify aside', async () => {
-  migration = await layOutMigration(scene.template, (plan) => {
+  migration = await scene.layOut((plan) => {
     (plan.smoke as unknown[]).push({ name: 'Existing user can log in', kind: 'manual' });
   });
   const notes = await expectRestored(

@@ -5,22 +5,16 @@ import { Client } from 'pg';
 import { stateOf, type DatabaseState } from '../lab/database-state';
 import { withDatabase } from '../lab/stage';
 import { hasDatabase, onServer, testPostgres } from './support/environment';
-import { approve, layOutMigration, untilStatus, type Migration } from './support/migration';
-import { expectAsBefore, expectRolledBack, openScene, runToEnd, type Scene } from './support/way-back';
+import { approve, untilStatus, type Migration } from './support/migration';
+import { expectAsBefore, expectRolledBack, runToEnd, sceneForEach } from './support/way-back';
 
-let scene: Scene;
+const scene = sceneForEach('back-early');
 let migration: Migration;
-
-beforeAll(async () => {
-  scene = await openScene('back-early');
-});
-afterAll(() => scene.close());
-afterEach(() => migration.drop());
 
 const backupOf = ({ production }: Migration) => `${production.name}_backup`;
 
 test('takes the page down again when the probe never shows it', async () => {
-  migration = await layOutMigration(scene.template, (plan) => {
+  migration = await scene.layOut((plan) => {
     const { probe } = plan.maintenance as { probe: { url: string } };
     probe.url += 'health';
   });
@@ -36,7 +30,7 @@ test('takes the page down again when the probe never shows it', async () => {
 });
 
 test('lifts the fence when a session of another does not let itself be ended', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await scene.layOut();
   const role = `owner_of_${migration.production.name}`;
   await onServer(`create role ${role} login password 'owned' in role pg_signal_backend, pg_read_all_stats`);
   const superuser = new Client({ connectionString: migration.production.url });
@@ -111,7 +105,7 @@ async function runChangedAtAnnouncement(change: () => Promise<unknown>) {
   });
   await new Promise<void>((resolve) => announced.listen(0, '127.0.0.1', resolve));
   try {
-    migration = await layOutMigration(scene.template, (plan) => {
+    migration = await scene.layOut((plan) => {
       plan.notify = [{ kind: 'webhook', urlEnv: 'ANNOUNCE_URL' }];
     });
     process.env.ANNOUNCE_URL = `http://127.0.0.1:${(announced.address() as AddressInfo).port}/`;
@@ -126,7 +120,7 @@ async function runChangedAtAnnouncement(change: () => Promise<unknown>) {
 }
 
 test('drops nothing and names the table when a write went round the fence', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await scene.layOut();
   let before = await stateOf(migration.production.url);
   const ending = await runToEnd(scene, migration, async (handle) => {
     await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
@@ -154,7 +148,7 @@ test('drops nothing and names the table when a write went round the fence', asyn
 });
 
 test('drops nothing and names the table when the backup was changed since it was sealed', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await scene.layOut();
   const before = await stateOf(migration.production.url);
   const ending = await runToEnd(scene, migration, async (handle) => {
     await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
@@ -172,7 +166,7 @@ test('drops nothing and names the table when the backup was changed since it was
 });
 
 test('drops nothing when the page went down while the approval was awaited', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await scene.layOut();
   const before = await stateOf(migration.production.url);
   const ending = await runToEnd(scene, migration, async (handle) => {
     await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
@@ -188,7 +182,7 @@ test('drops nothing when the page went down while the approval was awaited', asy
 });
 
 test('undoes everything when it is cancelled while the approval is awaited', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await scene.layOut();
   const before = await stateOf(migration.production.url);
   const ending = await runToEnd(scene, migration, async (handle) => {
     await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);

@@ -4,17 +4,11 @@ import { contentOf, leftovers, stateOf } from '../lab/database-state';
 import { withDatabase, query } from '../lab/stage';
 import { asidePrefix } from '../src/way-back/aside';
 import { hasDatabase, onServer, testPostgres } from './support/environment';
-import { approve, layOutMigration, untilStatus, type Migration } from './support/migration';
-import { expectAsBefore, openScene, refusalOf, runToEnd, type Scene } from './support/way-back';
+import { approve, untilStatus, type Migration } from './support/migration';
+import { expectAsBefore, refusalOf, runToEnd, sceneForEach } from './support/way-back';
 
-let scene: Scene;
+const scene = sceneForEach('back-live');
 let migration: Migration;
-
-beforeAll(async () => {
-  scene = await openScene('back-live');
-});
-afterAll(() => scene.close());
-afterEach(() => migration.drop());
 
 const backupOf = ({ production }: Migration) => `${production.name}_backup`;
 
@@ -22,7 +16,7 @@ const monitored = (handle: WorkflowHandle) =>
   untilStatus(handle, ({ live, step, waitingFor }) => live && step === 'monitor' && waitingFor === null);
 
 test('brings the old rows back when enough persons accept the loss, and keeps the present ones aside', async () => {
-  migration = await layOutMigration(scene.template, (plan) => {
+  migration = await scene.layOut((plan) => {
     plan.monitor = { for: '10m', every: '1s' };
     plan.approval = { minimum: 2, timeout: '10m' };
   });
@@ -66,11 +60,7 @@ test('brings the old rows back when enough persons accept the loss, and keeps th
 
 test('brings the old rows back to a database with signs in its name that a URL writes otherwise', async () => {
   const monitor = { for: '10m', every: '1s' };
-  migration = await layOutMigration(
-    scene.template,
-    (plan) => Object.assign(plan, { monitor }),
-    `shop+eu & co:'é/50%`,
-  );
+  migration = await scene.layOut((plan) => Object.assign(plan, { monitor }), `shop+eu & co:'é/50%`);
   const before = await stateOf(migration.production.url);
   const ending = await runToEnd(scene, migration, async (handle) => {
     await approve(handle);
@@ -99,7 +89,7 @@ test.each([
     /: The backup is not what was sealed: table "?public"?\."User" .* Production stays live: nothing was changed\.$/s,
   ],
 ] as const)('stays live by itself when the backup that a roll back would need %s', async (_, spoil, why) => {
-  migration = await layOutMigration(scene.template, (plan) => (plan.monitor = { for: '10m', every: '1s' }));
+  migration = await scene.layOut((plan) => (plan.monitor = { for: '10m', every: '1s' }));
   let before: unknown;
   const ending = await runToEnd(scene, migration, async (handle) => {
     await approve(handle);
@@ -124,7 +114,7 @@ test.each([
 });
 
 test('waits for a person when a check fails while monitoring, restores nothing, and goes on after retry', async () => {
-  migration = await layOutMigration(scene.template, (plan) => {
+  migration = await scene.layOut((plan) => {
     plan.monitor = { for: '8s', every: '1s' };
   });
   const ending = await runToEnd(scene, migration, async (handle) => {
@@ -144,7 +134,7 @@ test('waits for a person when a check fails while monitoring, restores nothing, 
 });
 
 test('deletes the backup only when a person retires it', async () => {
-  migration = await layOutMigration(scene.template, (plan) => {
+  migration = await scene.layOut((plan) => {
     plan.retireBackup = { after: 'approval' };
   });
   const backup = `${migration.production.name}_backup`;
@@ -162,7 +152,7 @@ test('deletes the backup only when a person retires it', async () => {
 });
 
 test('ends as migrated and keeps the backup when it is cancelled while monitoring', async () => {
-  migration = await layOutMigration(scene.template, (plan) => {
+  migration = await scene.layOut((plan) => {
     plan.monitor = { for: '10m', every: '1s' };
   });
   const ending = await runToEnd(scene, migration, async (handle) => {

@@ -7,24 +7,11 @@ import type { Status } from '../src/contract';
 import { leftovers, stateOf } from '../lab/database-state';
 import { query, withDatabase } from '../lab/stage';
 import { onServer, testPostgres } from './support/environment';
-import {
-  approve,
-  layOutMigration,
-  startRun,
-  untilStatus,
-  withWorker,
-  type Migration,
-} from './support/migration';
-import { endOf, expectAsBefore, openScene, refusalOf, type Scene } from './support/way-back';
+import { approve, startRun, untilStatus, withWorker, type Migration } from './support/migration';
+import { endOf, expectAsBefore, refusalOf, sceneForEach } from './support/way-back';
 
-let scene: Scene;
+const scene = sceneForEach('back-parked');
 let migration: Migration;
-
-beforeAll(async () => {
-  scene = await openScene('back-parked');
-});
-afterAll(() => scene.close());
-afterEach(() => migration.drop());
 
 const parked = (handle: WorkflowHandle) => untilStatus(handle, (status) => status.parked);
 const manualSmoke = (plan: Record<string, unknown>) => {
@@ -61,7 +48,7 @@ async function firstName(): Promise<string> {
 }
 
 test('keeps the page on when the old version fails its checks, and finishes after retry', async () => {
-  migration = await layOutMigration(scene.template);
+  migration = await scene.layOut();
   const before = await stateOf(migration.production.url);
   const ending = await withWorker(migration, scene.namespace, async () => {
     const handle = await startRun(scene.client);
@@ -85,7 +72,7 @@ test('keeps the page on when the old version fails its checks, and finishes afte
 });
 
 test('empties nothing when the backup is not what was sealed, keeps page and fence, and restores after retry', async () => {
-  migration = await layOutMigration(scene.template, manualSmoke);
+  migration = await scene.layOut(manualSmoke);
   const before = await stateOf(migration.production.url);
   const name = await firstName();
   const ending = await withWorker(migration, scene.namespace, async () => {
@@ -108,7 +95,7 @@ test('empties nothing when the backup is not what was sealed, keeps page and fen
 });
 
 test('writes home before the page goes down: a page that shows neither parks, and what users write from then on stays', async () => {
-  migration = await layOutMigration(scene.template, manualSmoke);
+  migration = await scene.layOut(manualSmoke);
   const ending = await withWorker(migration, scene.namespace, async () => {
     const handle = await startRun(scene.client);
     await approve(handle);
@@ -130,7 +117,7 @@ test('writes home before the page goes down: a page that shows neither parks, an
 });
 
 test('says what a backup that is gone means and what can be done, and goes forward again when people say so', async () => {
-  migration = await layOutMigration(scene.template, manualSmoke);
+  migration = await scene.layOut(manualSmoke);
   const backup = `${migration.production.name}_backup`;
   const ending = await withWorker(migration, scene.namespace, async () => {
     const handle = await startRun(scene.client);
@@ -160,7 +147,7 @@ test('says what a backup that is gone means and what can be done, and goes forwa
 });
 
 test('settles as needs-operator with page and fence as they are, and prints commands that lift them', async () => {
-  migration = await layOutMigration(scene.template, manualSmoke);
+  migration = await scene.layOut(manualSmoke);
   const ending = await withWorker(migration, scene.namespace, async () => {
     const handle = await startRun(scene.client);
     await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);

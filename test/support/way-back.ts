@@ -9,7 +9,14 @@ import { type DatabaseState, leftovers, stateOf } from '../../lab/database-state
 import { until } from '../../lab/stage';
 import { openNamespace } from './namespace';
 import type { TestDatabase } from './environment';
-import { startRun, statusOf, withWorker, type Migration } from './migration';
+import {
+  layOutMigration,
+  startRun,
+  statusOf,
+  withWorker,
+  type Migration,
+  type PlanChange,
+} from './migration';
 import { makeTumikiTemplate } from './tumiki-template';
 
 export interface Scene {
@@ -22,7 +29,7 @@ export interface Scene {
 }
 
 /** A filled template and a namespace of the suite's own. */
-export async function openScene(name: string, users = 30): Promise<Scene> {
+async function openScene(name: string, users = 30): Promise<Scene> {
   const template: TestDatabase = await makeTumikiTemplate(users);
   const server = await openNamespace(name);
   const folder = mkdtempSync(path.join(os.tmpdir(), 'kirikae-scene-'));
@@ -37,6 +44,32 @@ export async function openScene(name: string, users = 30): Promise<Scene> {
       await template.drop();
     },
   };
+}
+
+/** The scene of a test file. */
+export interface SceneForEach extends Scene {
+  /** Lays a plan out; it goes after the test. */
+  layOut: (change?: PlanChange, prefix?: string) => Promise<Migration>;
+}
+
+/** To be called once at the top of a test file. */
+export function sceneForEach(name: string, users?: number): SceneForEach {
+  const laidOut: Migration[] = [];
+  const scene = {
+    layOut: async (change?: PlanChange, prefix?: string) => {
+      const migration = await layOutMigration(scene.template, change, prefix);
+      laidOut.push(migration);
+      return migration;
+    },
+  } as SceneForEach;
+  beforeAll(async () => {
+    Object.assign(scene, await openScene(name, users));
+  });
+  afterAll(() => scene.close());
+  afterEach(async () => {
+    for (const migration of laidOut.splice(0)) await migration.drop();
+  });
+  return scene;
 }
 
 export interface Ending {
