@@ -188,35 +188,8 @@ describe('a run', () => {
     await expectRolledBack(migration, ending, { before, step: 'migrate', because: /log_of_a_user/ });
   });
 
-  test('restores from the backup when the old objects were touched while they waited, and says so', async () => {
-    migration = await scene.layOut((plan) => {
-      keep(plan);
-      plan.smoke = [{ name: 'Looks right', kind: 'manual' }];
-    });
-    const before = await stateOf(migration.production.url);
-    const ending = await runToEnd(scene, migration, async (handle) => {
-      await approve(handle);
-      await untilStatus(handle, ({ step, waitingFor }) => step === 'smoke' && waitingFor !== null);
-      await withDatabase(migration.production.url, (client) =>
-        client.query(`delete from kirikae_old_1."Vote"`),
-      );
-      const confirm = { by: 'bob', check: 'Looks right', passed: false };
-      await handle.executeUpdate('confirm', { args: [confirm] });
-    });
-    expect(ending.status.outcome).toBe('rolled-back');
-    expect(ending.status.notes.join()).toMatch(
-      /old objects that were kept are not what was sealed, so the backup's rows are copied back: .*"Vote"/,
-    );
-    await expectAsBefore(migration, before);
-  });
-
-  test.each([
-    ['is gone', () => onServer(`drop database "${migration.production.name}_backup" with (force)`)],
-    [
-      'was written to',
-      () => withDatabase(migration.urls.backup, (client) => client.query(`delete from "Vote"`)),
-    ],
-  ] as const)('moves them home without the backup, which %s', async (_, spoil) => {
+  // A check fails, and the way back finds what was done before.
+  async function failInSmokeAfter(spoil: () => Promise<unknown>) {
     migration = await scene.layOut((plan) => {
       keep(plan);
       plan.smoke = [{ name: 'Looks right', kind: 'manual' }];
@@ -230,7 +203,28 @@ describe('a run', () => {
       await handle.executeUpdate('confirm', { args: [confirm] });
     });
     expect(ending.status.outcome).toBe('rolled-back');
-    expect(ending.status.wayBack.map(({ name, state }) => `${name} ${state}`)).toEqual(
+    return { before, status: ending.status };
+  }
+
+  test('restores from the backup when the old objects were touched while they waited, and says so', async () => {
+    const { before, status } = await failInSmokeAfter(() =>
+      withDatabase(migration.production.url, (client) => client.query(`delete from kirikae_old_1."Vote"`)),
+    );
+    expect(status.notes.join()).toMatch(
+      /old objects that were kept are not what was sealed, so the backup's rows are copied back: .*"Vote"/,
+    );
+    await expectAsBefore(migration, before);
+  });
+
+  test.each([
+    ['is gone', () => onServer(`drop database "${migration.production.name}_backup" with (force)`)],
+    [
+      'was written to',
+      () => withDatabase(migration.urls.backup, (client) => client.query(`delete from "Vote"`)),
+    ],
+  ] as const)('moves them home without the backup, which %s', async (_, spoil) => {
+    const { before, status } = await failInSmokeAfter(spoil);
+    expect(status.wayBack.map(({ name, state }) => `${name} ${state}`)).toEqual(
       expect.arrayContaining(['proveBackup done', 'restore done', 'pageOff done']),
     );
     expect(await stateOf(migration.production.url)).toEqual(before);
