@@ -1,6 +1,7 @@
 /** A backup that is gone, or isn't what was sealed, when production is to be restored from it: what that means, and what people may do. */
 import { failureType, KirikaeError, sentence } from '../errors';
 import type { Claim } from '../ledger/claim';
+import { hasReached } from '../ledger/phases';
 
 /**
  * Does work that needs the backup.
@@ -23,7 +24,9 @@ function describeLoss({ phase, from, backup }: Claim, why: string): string {
   if (phase === 'returning' && from === 'live') return lost;
   const repair = `If it was renamed, moved or changed, put it back as it was and send retry.`;
   const another = 'kirikae restore brings another copy of the backup into any database.';
-  return phase === 'emptied'
-    ? `${lost} Production was emptied, and its old rows are not all back: keep the page on. ${repair} Else settle; ${another}`
-    : `${lost} ${repair} Else stand-down goes forward again with the new database; or settle, where the old rows must come back: ${another}`;
+  if (phase === 'emptied')
+    return `${lost} Production was emptied, and its old rows are not all back: keep the page on. ${repair} Else settle; ${another}`;
+  return from !== null && hasReached(from, 'verified')
+    ? `${lost} ${repair} Else stand-down goes forward again with the new database; or settle, where the old rows must come back: ${another}`
+    : `${lost} ${repair} Going forward needs it too, as the new database isn't finished: else settle; ${another}`;
 }
