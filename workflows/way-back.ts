@@ -74,6 +74,8 @@ async function agree(run: Run): Promise<{ standing: Standing; intent: Intent | n
         run.moved({ standing: stock.standing, notes: [] });
         return { standing: stock.standing, intent };
       case 'ended':
+        // Of a preflight that was begun anew.
+        await database.dropShadow({ run: run.refBack() });
         if (stock.problem === null) return { end: endedBefore(run, stock.as) };
         await park(run, { problem: stock.problem, next: 'take the page down and send retry' });
         break;
