@@ -175,11 +175,15 @@ async function followTheStatus(
   const by = 'bob';
   for (let answers = 0; answers < 6;) {
     let status: Status | undefined;
+    let asksSinceMs: number | null = null;
     const isThere = await until(async () => {
       const seen = await statusOf(handle);
       const { outcome, parked, waitingFor } = seen;
       status = seen;
-      return outcome !== null || parked || waitingFor !== null;
+      asksSinceMs = waitingFor === null ? null : (asksSinceMs ?? Date.now());
+      // What was said to the run before is said to it again, and answers what it asks.
+      const isUnanswered = asksSinceMs !== null && Date.now() - asksSinceMs > 5_000;
+      return outcome !== null || parked || isUnanswered;
     }, 90_000);
     if (!status || !isThere) throw new Error(`No outcome and no question: ${JSON.stringify(status)}`);
     if (status.outcome !== null) {
