@@ -5,7 +5,7 @@ import { leftovers, stateOf } from '../lab/database-state';
 import { until, withDatabase } from '../lab/stage';
 import { clone, holdClones } from './support/clone-door';
 import { hasDatabase, onServer, testPostgres } from './support/environment';
-import { approve, startRun, untilStatus, withWorker, type Migration } from './support/migration';
+import { approve, startRun, untilStatus, withWorker, type Migration, backupOf } from './support/migration';
 import { pointTo, refusalOf } from './support/preflight';
 import { checkTumikiMigration } from '../lab/tumiki-checker';
 import { endOf, expectAsBefore, runToEnd, sceneForEach } from './support/way-back';
@@ -13,8 +13,6 @@ import { startWorkerProcess } from './support/worker-process';
 
 const scene = sceneForEach('clone');
 let migration: Migration;
-
-const backupName = () => `${migration.production.name}_backup`;
 
 test('ends as migrated with every row right, from a backup that was cloned although clients kept coming back', async () => {
   migration = await scene.layOut(clone);
@@ -51,7 +49,7 @@ test('is removed when the reset is rejected', async () => {
   });
   expect(ending.status.outcome).toBe('rejected');
   await expectAsBefore(migration, before);
-  expect(await hasDatabase(backupName())).toBe(false);
+  expect(await hasDatabase(backupOf(migration))).toBe(false);
 });
 
 test('a worker killed in the middle of the clone is replaced, and production lets everybody in at the end', async () => {
@@ -59,7 +57,7 @@ test('a worker killed in the middle of the clone is replaced, and production let
   const door = await holdClones(migration.production.name);
   const first = await startWorkerProcess(migration, scene.namespace);
   const handle = await startRun(scene.client);
-  await until(() => door.reached(backupName()));
+  await until(() => door.reached(backupOf(migration)));
   await first.kill();
   await door.open();
   await withWorker(migration, scene.namespace, async () => {
@@ -75,21 +73,21 @@ test('a run cancelled in the middle of the clone leaves production as it was and
   const before = await stateOf(migration.production.url);
   const door = await holdClones(migration.production.name);
   const ending = await runToEnd(scene, migration, async (handle) => {
-    await until(() => door.reached(backupName()));
+    await until(() => door.reached(backupOf(migration)));
     await handle.cancel();
     await untilStatus(handle, ({ nextAction }) => /the way back runs by itself/.test(nextAction ?? ''));
     await door.open();
   });
   expect(ending.status.outcome).toBe('cancelled');
   await expectAsBefore(migration, before);
-  expect(await hasDatabase(backupName())).toBe(false);
+  expect(await hasDatabase(backupOf(migration))).toBe(false);
   expect(existsSync(migration.flagFile)).toBe(false);
   expect(await databaseDoor()).toEqual([{ datallowconn: true, datconnlimit: -1 }]);
 });
 
 test('is refused where the backup database is there already', async () => {
   migration = await scene.layOut(clone);
-  await onServer(`create database "${backupName()}" template template0`);
+  await onServer(`create database "${backupOf(migration)}" template template0`);
   expect(await refusalOf(migration)).toMatch(
     /is there already, and a clone is always made anew\. Name one that isn't there \(kirikae remove-backup removes a backup of this plan\), or set databases\.backup\.method to copy\./,
   );

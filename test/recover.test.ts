@@ -14,6 +14,7 @@ import {
   untilStatus,
   withWorker,
   type PlanChange,
+  backupOf,
 } from './support/migration';
 import { laidOutForEach } from './support/laid-out';
 
@@ -207,7 +208,7 @@ test('a ledger whose mirror is further on is believed by nobody: it says what al
 test('remove-backup removes a backup that is proved to be the plan’s, when its name is given', async () => {
   await scene.layOut(longMonitor);
   await terminatedAt((s) => s.step === 'monitor', true);
-  const name = `${scene.migration.production.name}_backup`;
+  const name = backupOf(scene.migration);
   const command = ['remove-backup', 'tumiki', '--config', scene.migration.settingsFile, '--yes', name];
   const early = await runCommand(command, scene.migration.env);
   expect(early).toMatchObject({ exitCode: 1 });

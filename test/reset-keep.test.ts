@@ -4,7 +4,7 @@ import { inTransaction, withClient } from '../src/postgres/connect';
 import { leftovers, stateOf } from '../lab/database-state';
 import { schemaWith, withDatabase } from '../lab/stage';
 import { createDatabase, hasDatabase, onServer } from './support/environment';
-import { type Migration, approve, changePlan, untilStatus } from './support/migration';
+import { type Migration, approve, backupOf, changePlan, untilStatus } from './support/migration';
 import { checkTumikiMigration } from '../lab/tumiki-checker';
 import { refusalOf as preflightRefusal } from './support/preflight';
 import { expectAsBefore, expectRolledBack, runToEnd, sceneForEach } from './support/way-back';
@@ -135,7 +135,7 @@ describe('a run', () => {
     expect(await waiting()).toBe(0);
     await expectNoOldSchema();
     expect(await leftovers(migration)).toEqual([]);
-    expect(await hasDatabase(`${migration.production.name}_backup`)).toBe(true);
+    expect(await hasDatabase(backupOf(migration))).toBe(true);
     await withDatabase(migration.urls.backup, (before) =>
       withDatabase(migration.production.url, async (after) => {
         const { rowsJudged, problems } = await checkTumikiMigration(before, after);
@@ -217,7 +217,7 @@ describe('a run', () => {
   });
 
   test.each([
-    ['is gone', () => onServer(`drop database "${migration.production.name}_backup" with (force)`)],
+    ['is gone', () => onServer(`drop database "${backupOf(migration)}" with (force)`)],
     [
       'was written to',
       () => withDatabase(migration.urls.backup, (client) => client.query(`delete from "Vote"`)),

@@ -99,7 +99,7 @@ describe('what is accepted', () => {
 
   test('looks for the file in --config, KIRIKAE_CONFIG and the current folder, in this order', () => {
     const env = { KIRIKAE_CONFIG: '/etc/kirikae.yaml' };
-    expect(settingsFile('/tmp/other.yaml', env)).toBe('/tmp/other.yaml');
+    expect(settingsFile('/etc/other.yaml', env)).toBe('/etc/other.yaml');
     expect(settingsFile(undefined, env)).toBe('/etc/kirikae.yaml');
     expect(settingsFile(undefined, {})).toBe(path.resolve('kirikae.yaml'));
   });

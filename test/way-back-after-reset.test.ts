@@ -6,7 +6,14 @@ import { stateOf } from '../lab/database-state';
 import { query, schemaWith, tumikiFolder, until, withDatabase } from '../lab/stage';
 import { hasDatabase, testPostgres } from './support/environment';
 import { gateSql, shutGate } from './support/gate';
-import { type Migration, type PlanChange, approve, changePlan, untilStatus } from './support/migration';
+import {
+  type Migration,
+  type PlanChange,
+  approve,
+  changePlan,
+  untilStatus,
+  backupOf,
+} from './support/migration';
 import { expectAsBefore, expectRolledBack, runToEnd, sceneForEach } from './support/way-back';
 
 const scene = sceneForEach('back-late');
@@ -23,7 +30,7 @@ async function expectRestored(
   const before = await stateOf(migration.production.url);
   const ending = await runToEnd(scene, migration, during);
   await expectRolledBack(migration, ending, { before, step, because });
-  expect(await hasDatabase(`${migration.production.name}_backup`)).toBe(true);
+  expect(await hasDatabase(backupOf(migration))).toBe(true);
   expect(ending.status.steps.find(({ name }) => name === 'reset')?.state).toBe('undone');
   return ending.status.notes;
 }

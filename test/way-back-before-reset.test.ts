@@ -5,13 +5,11 @@ import { Client } from 'pg';
 import { stateOf, type DatabaseState } from '../lab/database-state';
 import { withDatabase } from '../lab/stage';
 import { hasDatabase, onServer, testPostgres } from './support/environment';
-import { approve, untilStatus, type Migration } from './support/migration';
+import { approve, untilStatus, type Migration, backupOf } from './support/migration';
 import { expectAsBefore, expectRolledBack, runToEnd, sceneForEach } from './support/way-back';
 
 const scene = sceneForEach('back-early');
 let migration: Migration;
-
-const backupOf = ({ production }: Migration) => `${production.name}_backup`;
 
 test('takes the page down again when the probe never shows it', async () => {
   migration = await scene.layOut((plan) => {

@@ -4,13 +4,11 @@ import { contentOf, leftovers, stateOf } from '../lab/database-state';
 import { withDatabase, query } from '../lab/stage';
 import { asidePrefix } from '../src/way-back/aside';
 import { hasDatabase, onServer, testPostgres } from './support/environment';
-import { approve, untilStatus, type Migration } from './support/migration';
+import { approve, backupOf, untilStatus, type Migration } from './support/migration';
 import { expectAsBefore, refusalOf, runToEnd, sceneForEach } from './support/way-back';
 
 const scene = sceneForEach('back-live');
 let migration: Migration;
-
-const backupOf = ({ production }: Migration) => `${production.name}_backup`;
 
 const monitored = (handle: WorkflowHandle) =>
   untilStatus(handle, ({ live, step, waitingFor }) => live && step === 'monitor' && waitingFor === null);
@@ -137,7 +135,7 @@ test('deletes the backup only when a person retires it', async () => {
   migration = await scene.layOut((plan) => {
     plan.retireBackup = { after: 'approval' };
   });
-  const backup = `${migration.production.name}_backup`;
+  const backup = backupOf(migration);
   const ending = await runToEnd(scene, migration, async (handle) => {
     await untilStatus(handle, ({ step, waitingFor }) => step === 'approval' && waitingFor !== null);
     expect(await refusalOf(handle, 'retireBackup', { by: 'bob' })).toMatch(/only in the step retireBackup/);
@@ -162,13 +160,13 @@ test('ends as migrated and keeps the backup when it is cancelled while monitorin
   });
   expect(ending).toMatchObject({ closed: 'COMPLETED', status: { outcome: 'migrated', live: true } });
   expect(migration.log()).toEqual(['manager new', 'proxy new']);
-  expect(await hasDatabase(`${migration.production.name}_backup`)).toBe(true);
+  expect(await hasDatabase(backupOf(migration))).toBe(true);
   expect(await leftovers(migration)).toEqual([]);
 });
 
 // The database that the present rows were copied into.
 async function asideOf(): Promise<string> {
-  const prefix = asidePrefix(`${migration.production.name}_backup`);
+  const prefix = asidePrefix(backupOf(migration));
   const [found] = await query<{ name: string }>(
     testPostgres().url('postgres'),
     'select datname as name from pg_database where starts_with(datname, $1)',

@@ -7,7 +7,7 @@ import type { Status } from '../src/contract';
 import { leftovers, stateOf } from '../lab/database-state';
 import { query, withDatabase } from '../lab/stage';
 import { onServer, testPostgres } from './support/environment';
-import { approve, startRun, untilStatus, withWorker, type Migration } from './support/migration';
+import { approve, startRun, untilStatus, withWorker, type Migration, backupOf } from './support/migration';
 import { endOf, expectAsBefore, refusalOf, sceneForEach } from './support/way-back';
 
 const scene = sceneForEach('back-parked');
@@ -118,7 +118,7 @@ test('writes home before the page goes down: a page that shows neither parks, an
 
 test('says what a backup that is gone means and what can be done, and goes forward again when people say so', async () => {
   migration = await scene.layOut(manualSmoke);
-  const backup = `${migration.production.name}_backup`;
+  const backup = backupOf(migration);
   const ending = await withWorker(migration, scene.namespace, async () => {
     const handle = await startRun(scene.client);
     await approve(handle);

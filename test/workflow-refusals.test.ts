@@ -4,7 +4,7 @@ import { TASK_QUEUE } from '../src/contract';
 import { withDatabase } from '../lab/stage';
 import { openNamespace, type TestNamespace } from './support/namespace';
 import type { TestDatabase } from './support/environment';
-import { layOutMigration, statusOf, withWorker, type Migration } from './support/migration';
+import { layOutMigration, statusOf, withWorker, type Migration, backupOf } from './support/migration';
 import { makeTumikiTemplate } from './support/tumiki-template';
 
 let template: TestDatabase;
@@ -72,7 +72,7 @@ test.each([
     client.query(
       `select nspname from pg_namespace where nspname = 'kirikae'
        union all select datname from pg_database where datname in ($1, $2)`,
-      [`${migration.production.name}_backup`, `${migration.production.name}_shadow`],
+      [backupOf(migration), `${migration.production.name}_shadow`],
     ),
   );
   expect(left.rows).toEqual([]);

@@ -6,7 +6,7 @@ import { writeMarker } from '../src/ledger/marker';
 import { withClient } from '../src/postgres/connect';
 import { asidePrefix } from '../src/way-back/aside';
 import { onServer } from './support/environment';
-import { approve, ending, startRun, untilStatus, withWorker } from './support/migration';
+import { approve, ending, startRun, untilStatus, withWorker, backupOf } from './support/migration';
 import { laidOutForEach } from './support/laid-out';
 
 jest.setTimeout(240_000);
@@ -38,7 +38,7 @@ test('the two addresses swapped while the approval waits, then a cancel: parked 
       await handle.cancel();
       const { waitingFor } = await untilStatus(handle, (s) => s.parked);
       expect(waitingFor).toContain('it is marked as backup of claim');
-      expect(waitingFor).toContain(`${scene.migration.production.name}_backup`);
+      expect(waitingFor).toContain(backupOf(scene.migration));
     } finally {
       Object.assign(process.env, { [first]: production, [second]: backup });
     }

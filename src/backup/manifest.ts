@@ -129,8 +129,8 @@ export async function readBackup(backup: Client): Promise<Backup> {
   return { ...row, manifest: parseManifest(row.manifestText) };
 }
 
-// A text that was altered need not be JSON any more; `sealedManifest` says so.
-function parseManifest(text: string | null): Manifest | null {
+/** A manifest's text read. @returns null for one that was altered so that it is no JSON any more */
+export function parseManifest(text: string | null): Manifest | null {
   try {
     return text === null ? null : (JSON.parse(text) as Manifest);
   } catch {

@@ -1,7 +1,7 @@
 /** Old objects that a reset has set aside, held against the sealed manifest before they are moved home. */
 import type { Client } from 'pg';
 import { sequencesUnlikeManifest } from '../backup/held-against';
-import { hashOfManifest, sealedTables, type Manifest } from '../backup/manifest';
+import { hashOfManifest, parseManifest, sealedTables, type Manifest } from '../backup/manifest';
 import { untouchedTables } from '../backup/witness';
 import { hashTables } from '../engine/compare';
 import { describeDifferences, hashJob } from '../engine/differences';
@@ -31,7 +31,7 @@ export async function judgeKept(
     production.client,
     'select manifest from kirikae.kept_manifest',
   );
-  const manifest = noted ? (JSON.parse(noted.manifest) as Manifest) : null;
+  const manifest = parseManifest(noted?.manifest ?? null);
   if (!manifest || hashOfManifest(manifest) !== manifestHash)
     return ["what they are held against (kirikae.kept_manifest) is not the run's sealed manifest"];
   return unlikeKept(production, manifest, work);

@@ -153,7 +153,14 @@ async function becomeOnlyOne(
   await takeOver(run);
   await endSessionsInBackup(run);
   for (const sentence of endCommandsOf(workflowOf(before))) operator.say(sentence);
-  for (const deploy of await openDeploys(run)) if (deploy.host === host) operator.say(endDeploy(deploy));
+  // Without its note too, which only this user's with the same TMPDIR find.
+  for (const { name, host: its, process: noted } of await openDeploys(run)) {
+    if (its !== host || !noted) continue;
+    const how = endNoted(noted) ? 'was still running and was ended' : "doesn't run any more";
+    operator.say(
+      `The deploy "${name}" began on host ${its}; its command ${how} (process group ${noted.pid}).`,
+    );
+  }
   if (before.holder.startsWith('recover ')) return;
   operator.say(`Waiting ${Math.round(settleMs / 1_000)} s for whatever the run before was still at.`);
   await wait(settleMs, undefined, { signal: run.signal });
@@ -162,15 +169,6 @@ async function becomeOnlyOne(
 async function openDeploys(run: HeldRun): Promise<DeployRow[]> {
   const deploys = await run.sessions(['production'], ({ production }) => readDeploys(production.client));
   return deploys.filter(({ ended, failed, undone }) => !ended && !failed && !undone);
-}
-
-// Without its note too, which only this user's with the same TMPDIR find.
-function endDeploy({ name, host, process: noted }: DeployRow): string {
-  const began = `The deploy "${name}" began on host ${host}`;
-  if (!noted) return `${began}; its command's process id is not known.`;
-  return endNoted(noted)
-    ? `${began}; its command was still running and was ended (process group ${noted.pid}).`
-    : `${began}; its command doesn't run any more (process group ${noted.pid}).`;
 }
 
 // A deploy that runs on would bring the new version out over the old rows.

@@ -114,6 +114,11 @@ export async function layOutMigration(
   };
 }
 
+/** The name of a migration's backup. */
+export function backupOf({ production }: Migration): string {
+  return `${production.name}_backup`;
+}
+
 /** Changes the plan in a migration's settings file. */
 export function changePlan({ settingsFile }: Migration, change: PlanChange): void {
   const settings = parse(readFileSync(settingsFile, 'utf8')) as {
