@@ -8,6 +8,7 @@
  * - `NeedsRepair`: the server takes no more, or doesn't let us in: from `reset` on as `NeedsOperator`, before it as `StepFailed`.
  * - `Overtaken`: the ledger is further on than this run's history, or the claim is another's.
  * - `DataDiffer`: a comparison that was carried out and found a difference.
+ * - `Uncounted`: PostgreSQL has begun its counters anew, so whether production was written to since can't be told: it is copied aside first.
  * - `SnapshotLost`: the moment that a live source was read at is gone; the copy starts again.
  * - `StepFailed`: anything else; the step fails and the way back begins.
  */
@@ -18,6 +19,7 @@ export type FailureType =
   | 'NeedsRepair'
   | 'Overtaken'
   | 'DataDiffer'
+  | 'Uncounted'
   | 'SnapshotLost'
   | 'StepFailed'
   | 'UsageError';

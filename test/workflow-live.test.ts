@@ -164,6 +164,33 @@ test('the backup is deleted only after a second approval, and can be kept by can
   }
 });
 
+test.each([
+  ['rollBack', 'update'],
+  ['rollBack', 'signal'],
+  ['retireBackup', 'update'],
+  ['retireBackup', 'signal'],
+] as const)(
+  '%s by %s is refused where another run holds production, and the run parks at once',
+  async (said, by) => {
+    const stubs = makeStubs({ retireAfterApproval: true });
+    const status = await withStubbedRun(environment, stubs, async (handle) => {
+      await approve(handle);
+      await untilStatus(handle, (s) => s.step === 'retireBackup' && s.waitingFor !== null);
+      if (stubs.world.claim) stubs.world.claim.holder = 'another run';
+      const payload = { ...rollBack, ...(said === 'retireBackup' ? { acceptLoss: undefined } : {}) };
+      if (by === 'signal') await handle.signal(said, payload);
+      else await expect(handle.executeUpdate(said, { args: [payload] })).rejects.toThrow();
+      const { notes } = await untilStatus(handle, (s) => s.parked);
+      if (by === 'signal') expect(notes.join('\n')).toContain("This run can't do what was asked");
+      await handle.executeUpdate('retry', { args: [{ by: 'carol' }] });
+      return ending(handle);
+    });
+    expect(status.outcome).toBe('migrated');
+    expect(stubs.calls).not.toContain('removeBackup');
+    expect(stubs.rollBacks).toBe(0);
+  },
+);
+
 // The check passes in the step smoke and fails in the first round of the monitoring.
 function monitoring(plan: Parameters<typeof makeStubs>[0] = {}): Stubs {
   const stubs = makeStubs({ monitor: { forMs: 3_000, everyMs: 1_000 }, ...plan });

@@ -1,6 +1,7 @@
 /** What people say to a run: updates with validators, and signals of the same names. */
 import {
   ApplicationFailure,
+  CancellationScope,
   defineQuery,
   defineSignal,
   defineUpdate,
@@ -10,6 +11,8 @@ import {
 import { z } from 'zod';
 import { COMMANDS, QUERIES, type CommandName, type Report, type Status } from '../src/contract';
 import { LIMITS, oneLine } from '../src/text';
+import { early } from './calls';
+import { problemOf } from './failures';
 import { nameText, problemsOf, shortText } from './input';
 import { Undecodable } from './payloads';
 import type { Run } from './run';
@@ -58,23 +61,50 @@ export function openInbox(run: Run): void {
   });
   setHandler(defineQuery<Report>(QUERIES.report), () => run.report(), { description: 'The report as JSON' });
   for (const name of COMMANDS) {
-    setHandler(defineUpdate<string, unknown[]>(name), (input) => accept(run, name, input), {
-      description: descriptions[name],
-      validator: (...said) => {
-        const why = refusal(run, name, said);
-        if (why !== null)
-          throw ApplicationFailure.create({ type: 'Refused', message: why, nonRetryable: true });
+    setHandler(
+      defineUpdate<string, unknown[]>(name),
+      async (...said) => {
+        if (isForHolder(run, name)) orRefuse((await refusalOfLedger(run)) ?? refusal(run, name, said));
+        return accept(run, name, said[0]);
       },
-    });
+      { description: descriptions[name], validator: (...said) => orRefuse(refusal(run, name, said)) },
+    );
     setHandler(
       defineSignal<unknown[]>(name),
-      (...said) => {
-        const why = refusal(run, name, said);
+      async (...said) => {
+        let why = refusal(run, name, said);
+        if (why === null && isForHolder(run, name))
+          why = (await refusalOfLedger(run)) ?? refusal(run, name, said);
         if (why === null) accept(run, name, said[0]);
         else run.ignore(name, why);
       },
       { description: descriptions[name] },
     );
+  }
+}
+
+/** @throws ApplicationFailure Refused with the reason, where there is one */
+function orRefuse(why: string | null): void {
+  if (why !== null) throw ApplicationFailure.create({ type: 'Refused', message: why, nonRetryable: true });
+}
+
+// What ends the watching is carried out by the run that holds the ledger. One that a Temporal reset made does not hold it, and
+// finds out only when it looks: it would accept what it can't do.
+function isForHolder(run: Run, name: CommandName): boolean {
+  return run.live && !run.parked && (name === 'rollBack' || name === 'retireBackup');
+}
+
+/** Asks the ledger who holds production. @returns why this run may not act on it, of which it hears itself too; else null */
+async function refusalOfLedger(run: Run): Promise<string | null> {
+  try {
+    await CancellationScope.nonCancellable(() => early.confirmLive({ run: run.refBack() }));
+    return null;
+  } catch (error) {
+    const problem = problemOf(error);
+    // Where the ledger can't be asked, what was said is taken, and waits for it.
+    if (problem.type !== 'Overtaken') return null;
+    run.overtaken = problem;
+    return `${problem.message} This run can't do what was asked; its status says how it goes on.`;
   }
 }
 

@@ -97,6 +97,8 @@ export class Run {
   pageWatch: Background | null = null;
   /** What the watching of the page has found, and nobody has heeded yet. */
   pageProblem: Problem | null = null;
+  /** While production is watched: another run has been found to hold it, and nobody has heeded that yet. */
+  overtaken: Problem | null = null;
   /** The restore under way: its plan and which attempt. */
   restoring: (RestorePlan & GroupPlan) | null = null;
   /** When people were last told of the outage under way. */

@@ -28,12 +28,14 @@ export type WayBack = 'restored' | 'untouched' | 'live' | 'forward' | 'nothing' 
  */
 export async function goBack(run: Run, intent: Intent): Promise<WayBack> {
   run.isGoingBack = true;
+  run.overtaken = null;
   run.indexing?.cancel();
   await run.indexing?.done;
   run.wait(null, 'Nothing: the way back runs by itself.');
   run.predictedEndMs = null;
   let asked = intent;
   let by = 'the run itself';
+  let uncounted = 0;
   for (;;) {
     try {
       const found = await agree(run);
@@ -47,6 +49,8 @@ export async function goBack(run: Run, intent: Intent): Promise<WayBack> {
       // Taken back already: what led to that way back is over.
       if (asked === 'standDown' && run.phase !== 'returning' && run.phase !== 'aside') intent = 'goBack';
       const { type, message } = problemOf(error);
+      // From `aside` again, which copies what can't be counted. A server that goes down each time is a person's.
+      if (type === 'Uncounted' && ++uncounted < 4) continue;
       // Users are still in, and what would be brought back is not what was sealed.
       if (type === 'DataDiffer' && run.standing?.phase === 'returning' && run.standing.from === 'live') {
         run.note(`${message} Production stays live: nothing was changed.`);

@@ -129,6 +129,12 @@ export async function readBackup(backup: Client): Promise<Backup> {
   return { ...row, manifest: parseManifest(row.manifestText) };
 }
 
+/** True when a backup has its manifest, whatever that says; false also where there is no backup yet. */
+export async function isSealed(backup: Client): Promise<boolean> {
+  if (!(await hasRelation(backup, 'kirikae.backup'))) return false;
+  return (await all(backup, 'select from kirikae.backup where manifest is not null')).length > 0;
+}
+
 /** A manifest's text read. @returns null for one that was altered so that it is no JSON any more */
 export function parseManifest(text: string | null): Manifest | null {
   try {

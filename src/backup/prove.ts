@@ -5,6 +5,7 @@ import { describeDifferences, hashJob, maxProblems, narrowStored, storedSide } f
 import { readSequenceStates } from '../engine/tables';
 import { all, one } from '../postgres/connect';
 import type { Endpoint, Work } from '../postgres/endpoint';
+import { lockTables } from '../postgres/managed-schemas';
 import { qualified } from '../postgres/sql';
 import { sequencesUnlikeManifest } from './held-against';
 import {
@@ -89,7 +90,7 @@ export async function unlikeSealed(
 export async function holdBackup({ client }: Endpoint, { tables }: Manifest): Promise<void> {
   await client.query('begin');
   await client.query(`set local lock_timeout = '20s'`);
-  for (const table of tables) await client.query(`lock table only ${qualified(table)} in share mode`);
+  await lockTables(client, tables, 'share');
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Client } from 'pg';
 import { LEDGER_SCHEMA } from '../contract';
 import { KirikaeError } from '../errors';
 import { all, one } from './connect';
+import { qualified, type TableName } from './sql';
 
 /** Catalogues whose objects live in the schemas `:ns`; pg_identify_object names each as DROP and ALTER want it. */
 export const schemaCatalogues = `
@@ -40,6 +41,15 @@ export async function listObjects(
      order by o.rank, o.objid`,
     [schemas],
   );
+}
+
+/** Locks tables in the given order, for the caller's transaction. @throws an outage after the session's lock_timeout */
+export async function lockTables(
+  client: Client,
+  tables: readonly TableName[],
+  mode: 'share' | 'access exclusive',
+): Promise<void> {
+  for (const table of tables) await client.query(`lock table only ${qualified(table)} in ${mode} mode`);
 }
 
 /**

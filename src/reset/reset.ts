@@ -9,8 +9,7 @@ import { KirikaeError } from '../errors';
 import { namingBlockers } from '../postgres/blockers';
 import { inTransaction } from '../postgres/connect';
 import type { MayWrite, Note, Pair, Work } from '../postgres/endpoint';
-import { emptySchemas } from '../postgres/managed-schemas';
-import { qualified } from '../postgres/sql';
+import { emptySchemas, lockTables } from '../postgres/managed-schemas';
 import { endOtherSessions } from './fence';
 import { noteKeptManifest } from './prove-kept';
 import { setAside } from './set-aside';
@@ -44,7 +43,7 @@ export async function resetProduction(pair: Pair, reset: Reset, work: Work): Pro
     await production.query(`set local lock_timeout = '20s'`);
     if (await isDone(production)) return;
     const tables = await readStoredTables(production, schemas);
-    for (const table of tables) await production.query(`lock table only ${qualified(table)} in share mode`);
+    await lockTables(production, tables, 'share');
     const locked = { ...pair.production, tables };
     const problems = await unlikeManifest(locked, pair.backup, { manifest, schemas, work });
     if (problems.length > 0) {

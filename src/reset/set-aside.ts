@@ -1,11 +1,12 @@
 /** `reset.mode: keep`: the old objects wait in schemas of their own, and are moved back in one transaction. */
 import type { Client } from 'pg';
 import { noteWitnesses } from '../backup/witness';
+import { readStoredTables } from '../engine/tables';
 import { KirikaeError } from '../errors';
 import { keptDdl } from '../ledger/tables';
 import { all, hasRelation, inTransaction, one } from '../postgres/connect';
 import type { MayWrite, Note } from '../postgres/endpoint';
-import { emptySchemas, schemaCatalogues } from '../postgres/managed-schemas';
+import { emptySchemas, lockTables, schemaCatalogues } from '../postgres/managed-schemas';
 import { identifier } from '../postgres/sql';
 
 /** A managed schema and the one its old objects wait in. */
@@ -116,16 +117,21 @@ export async function definitionWitness(client: Client, schema: string): Promise
 
 /**
  * Brings the old objects home in one short transaction, whatever their size.
+ * @param hooks.mayEmpty called when what stands now can't be read or written, and what was kept can't be written
  * @param hooks.note writes what the ledger is to know of it, in that transaction
  * @throws an outage when somebody doesn't let go of the new objects within 20 s, and what the hooks throw
  */
 export async function moveHome(
   client: Client,
   schemas: readonly string[],
-  { note, mayWrite }: { note: Note; mayWrite: MayWrite },
+  { mayEmpty, note, mayWrite }: { mayEmpty: () => Promise<void>; note: Note; mayWrite: MayWrite },
 ): Promise<void> {
   await inTransaction(client, async () => {
     await client.query(`set local lock_timeout = '20s'`);
+    await lockTables(client, await readStoredTables(client, schemas), 'access exclusive');
+    const kept = (await keptSchemas(client)).map(({ schema }) => schema);
+    await lockTables(client, await readStoredTables(client, kept), 'share');
+    await mayEmpty();
     await moveBack(client, schemas);
     await note(client);
     await mayWrite(client);

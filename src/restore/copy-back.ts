@@ -15,8 +15,7 @@ import { namingBlockers } from '../postgres/blockers';
 import { applyDdl } from '../postgres/ddl';
 import { withoutDefaultPrivileges } from '../postgres/default-privileges';
 import type { MayWrite, Note, Pair, Work } from '../postgres/endpoint';
-import { emptySchemas } from '../postgres/managed-schemas';
-import { qualified } from '../postgres/sql';
+import { emptySchemas, lockTables } from '../postgres/managed-schemas';
 import { sameMajor } from '../postgres/versions';
 import { refreshViews } from '../postgres/views';
 import { dropKept } from '../reset/set-aside';
@@ -56,8 +55,7 @@ async function rebuild(pair: Pair, { schemas, phase, mayWrite, mayEmpty, note }:
   const anew = async () => {
     if (await stageDone(production, phase, 'schema')) return;
     await production.query(`set local lock_timeout = '20s'`);
-    for (const table of await readStoredTables(production, schemas))
-      await production.query(`lock table only ${qualified(table)} in access exclusive mode`);
+    await lockTables(production, await readStoredTables(production, schemas), 'access exclusive');
     await mayEmpty?.(production);
     await dropKept(production);
     await emptySchemas(production, schemas);

@@ -1,13 +1,13 @@
 /** What must not be lost of the present database is copied aside before it is emptied: the phase `aside`. */
 import { beginBackup } from '../backup/build';
-import { readBackup } from '../backup/manifest';
+import { isSealed, readBackup } from '../backup/manifest';
 import { unlikeSealed } from '../backup/prove';
 import { indexBackup, sealBackup } from '../backup/seal';
 import type { PartPlan } from '../engine/parts';
 import { KirikaeError } from '../errors';
 import type { Claim } from '../ledger/claim';
 import type { HeldRun, Moved } from '../ledger/held-run';
-import { isUntouched, keepCounters, writtenSince } from '../ledger/late-writes';
+import { describeLateWrites, isUntouched, keepCounters, writtenSince } from '../ledger/late-writes';
 import { isMarkedAs, proveMarker, readMarker } from '../ledger/marker';
 import { hasReached } from '../ledger/phases';
 import { intend, readIntent } from '../ledger/records';
@@ -57,8 +57,7 @@ export async function beginAside(run: HeldRun): Promise<PartPlan & { database: s
     const name = databaseOf(url);
     const late = await writtenSince(production.client, run.schemas);
     if (isUntouched(late)) return nothing;
-    // Once copied, the counters are those of the copy: what was written after it isn't in it.
-    if (claim.phase === 'aside') await dropAside(run, url, claim);
+    await dropStale(run, url, claim);
     await intend(production.client, name, { kind: 'creating', role: 'aside' });
     const created = await createDatabase(url, production.client, 'backup create');
     return withAside(run, { production, claim, isNew: true }, async (pair) => {
@@ -103,13 +102,30 @@ export async function countAnew(run: HeldRun, production: Endpoint, claim: Claim
   });
 }
 
-/** The sentence for a production that isn't as it was copied aside. @param clauses what is known of it */
-export function writtenAfterAside(clauses: readonly string[]): string {
-  const found =
-    clauses.length > 0
-      ? `Production was written to after it was copied aside: ${clauses.join(' ')}`
-      : "Whether production was written to after it was looked at can't be told: its server started again or its statistics were reset.";
-  return `${found} Nothing was emptied. Find out whether anything goes round the fence and stop it; then send retry: it is copied aside again.`;
+/**
+ * Makes sure that everything in production is in the copy set aside, or is as it was when nothing had to be copied. For who has locked
+ * its tables; what was emptied before has nothing to lose.
+ * @throws KirikaeError NeedsOperator when rows came since; Uncounted when that can't be told
+ */
+export async function mustBeAsCopied(
+  run: HeldRun,
+  production: Endpoint['client'],
+  { phase, from }: Claim,
+): Promise<void> {
+  if (phase === 'emptied' || !hasReached(from, 'verified')) return;
+  const late = await writtenSince(production, run.schemas);
+  if (isUntouched(late)) return;
+  if (late.tables.length > 0)
+    throw new KirikaeError('NeedsOperator', writtenAfterAside(describeLateWrites(late)));
+  throw new KirikaeError(
+    'Uncounted',
+    "Whether production was written to since it was looked at can't be told: its server started again or its statistics were reset. Nothing was emptied. Find out what restarts it, then send retry: it is copied aside first.",
+  );
+}
+
+// The sentence for a production that isn't as it was copied aside, with what is known of it.
+function writtenAfterAside(clauses: readonly string[]): string {
+  return `Production was written to after it was copied aside: ${clauses.join(' ')} Nothing was emptied. Find out whether anything goes round the fence and stop it; then send retry: it is copied aside again.`;
 }
 
 async function seal(run: HeldRun, pair: Pair): Promise<number> {
@@ -122,10 +138,18 @@ async function seal(run: HeldRun, pair: Pair): Promise<number> {
   return manifest.tables.reduce((sum, table) => sum + table.rows, 0);
 }
 
-async function dropAside(run: HeldRun, url: string, claim: Claim): Promise<void> {
+// Once a copy is sealed, the counters are those of the copy: what was written after it isn't in it. So also of a way back that was
+// taken back.
+async function dropStale(run: HeldRun, url: string, claim: Claim): Promise<void> {
   if (!(await databaseExists(url, 'aside drop'))) return;
-  const found = await withClient(url, `${run.label} aside`, readMarker);
-  if (isMarkedAs(found, claim.id, 'aside')) await dropDatabase(url, 'aside drop');
+  const isStale = await withClient(
+    url,
+    `${run.label} aside`,
+    async (client) =>
+      isMarkedAs(await readMarker(client), claim.id, 'aside') &&
+      (claim.phase === 'aside' || (await isSealed(client))),
+  );
+  if (isStale) await dropDatabase(url, 'aside drop');
 }
 
 interface Aside {

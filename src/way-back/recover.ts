@@ -1,7 +1,7 @@
 /** Recovery without Temporal: the way that the ledger calls for, gone by this process with the functions of the workflow's way back. */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as wait } from 'node:timers/promises';
-import { KirikaeError } from '../errors';
+import { failureType, KirikaeError } from '../errors';
 import { endCommandsOf, endNoted } from '../host/pid-file';
 import { readClaim, standingOf, type Claim, type RunIdentity } from '../ledger/claim';
 import { HeldRun, workflowOf } from '../ledger/held-run';
@@ -194,7 +194,8 @@ async function endSessionsInBackup(run: HeldRun): Promise<void> {
   await run.sessions(['backup'], ({ backup: { client } }) => endOthersOf(run, client)).catch(() => undefined);
 }
 
-async function goAllTheWay(run: HeldRun, operator: Operator): Promise<void> {
+// From `aside` again where the counters were begun anew: what can't be counted is copied.
+async function goAllTheWay(run: HeldRun, operator: Operator, triesLeft = 3): Promise<void> {
   const stock = await takeStock(run, null);
   if (stock.kind !== 'ready') return;
   const way = wayBack(stock.standing, 'goBack');
@@ -206,6 +207,10 @@ async function goAllTheWay(run: HeldRun, operator: Operator): Promise<void> {
       operator.say(`${step} …`);
       await journey.steps[step]();
     }
+  } catch (error) {
+    if (failureType(error) !== 'Uncounted' || triesLeft === 0) throw error;
+    journey.end();
+    return goAllTheWay(run, operator, triesLeft - 1);
   } finally {
     journey.end();
   }

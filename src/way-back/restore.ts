@@ -7,18 +7,15 @@ import type { PartPlan, Phase as CopyPhase } from '../engine/parts';
 import type { Phase } from '../contract';
 import { failureType, KirikaeError } from '../errors';
 import { lastAttempt, noteStage, stageDone } from '../ledger/checkpoints';
-import type { Claim } from '../ledger/claim';
 import type { HeldRun, Moved } from '../ledger/held-run';
 import { lookAtLargeObjects } from '../ledger/large-objects';
-import { describeLateWrites, isUntouched, writtenSince } from '../ledger/late-writes';
-import { hasReached } from '../ledger/phases';
 import { APPLICATION, inTransaction, withClient } from '../postgres/connect';
 import type { Endpoint } from '../postgres/endpoint';
 import { endFencedSessions, unsetFence } from '../reset/fence';
 import { beginRestore, compareWithManifest, finishRestore } from '../restore/copy-back';
 import { judgeKept } from '../reset/prove-kept';
 import { moveHome } from '../reset/set-aside';
-import { countAnew, writtenAfterAside } from './aside';
+import { countAnew, mustBeAsCopied } from './aside';
 import { explainingLoss } from './lost-backup';
 
 const restoring = ['aside', 'emptied'] as const;
@@ -77,15 +74,18 @@ export async function holdOwnBackup(run: HeldRun): Promise<void> {
 /**
  * Empties production and applies the old definition in one transaction with the phase `emptied`, and plans the rows' way back. An
  * attempt that was spoilt is begun anew from empty, any other is gone on with. Kept tables are proved instead.
- * @throws KirikaeError DataDiffer when backup or kept tables aren't as sealed; NeedsOperator when rows came after the copy set aside
+ * @throws KirikaeError DataDiffer when backup or kept tables aren't as sealed; NeedsOperator or Uncounted where rows came after the copy
+ * set aside, or may have
  */
 export async function empty(run: HeldRun): Promise<RestorePlan> {
   const problems = await problemsOfKept(run, restoring);
   if (problems?.length === 0) {
-    const moved = await run.hold({ roles: [], phases: restoring }, ({ production }) =>
-      run.mirrored(production.client),
-    );
-    return { groups: 0, parts: 0, bytes: 0, attempt: 0, isKept: true, moved };
+    return run.hold({ roles: [], phases: restoring }, async ({ production }, claim) => {
+      await countAnew(run, production, claim);
+      await mustBeAsCopied(run, production.client, claim);
+      const moved = await run.mirrored(production.client);
+      return { groups: 0, parts: 0, bytes: 0, attempt: 0, isKept: true, moved };
+    });
   }
   return run.hold({ roles: ['backup'], phases: restoring }, async (pair, claim) => {
     const [production, backup] = [pair.production.client, pair.backup];
@@ -109,7 +109,15 @@ export async function empty(run: HeldRun): Promise<RestorePlan> {
 }
 
 function keptNotUsed(problems: readonly string[]): string {
-  return `The old objects that were kept are not what was sealed, so the backup's rows are copied back: ${problems.slice(0, maxProblems).join('; ')}.`;
+  return `The old objects that were kept are not what was sealed, so the backup's rows are copied back: ${listed(problems)}.`;
+}
+
+function notAsKept(problems: readonly string[]): string {
+  return `The old objects that were kept were changed while they were to be moved home, so nothing was moved: ${listed(problems) || 'they are gone'}. Stop who changes them, then send retry: the backup's rows are copied back.`;
+}
+
+function listed(problems: readonly string[]): string {
+  return problems.slice(0, maxProblems).join('; ');
 }
 
 /** Keys, indexes, sequences, views and statistics of the restored rows. */
@@ -137,11 +145,13 @@ export async function compare(run: HeldRun, attempt: number): Promise<void> {
 
 /**
  * Writes `restored` and lifts the fence in one transaction; from there nothing restores again. Kept tables are moved home in the
- * same transaction.
+ * same transaction, proved under its locks.
+ * @throws KirikaeError DataDiffer when kept tables aren't as sealed any more; NeedsOperator or Uncounted as `empty`
  */
 export async function markRestored(run: HeldRun): Promise<Moved> {
   const phases = ['aside', 'emptied', 'restored'] as const;
-  return run.hold({ roles: [], phases }, async ({ production: { client } }, claim) => {
+  return run.hold({ roles: [], phases }, async ({ production }, claim) => {
+    const { client } = production;
     if (claim.phase === 'restored') return run.mirrored(client);
     let notes: string[] = [];
     const open = async () => {
@@ -155,7 +165,12 @@ export async function markRestored(run: HeldRun): Promise<Moved> {
         await run.advancing('emptied')(client);
         await open();
       };
-      await moveHome(client, run.schemas, { note, mayWrite: run.stillMay(['restored']) });
+      const mayEmpty = async () => {
+        await mustBeAsCopied(run, client, claim);
+        const problems = await judgeKept(production, claim.manifestHash, run.work());
+        if (problems?.length !== 0) throw new KirikaeError('DataDiffer', notAsKept(problems ?? []));
+      };
+      await moveHome(client, run.schemas, { mayEmpty, note, mayWrite: run.stillMay(['restored']) });
     }
     await endFencedSessions(client);
     const moved = await run.mirrored(client);
@@ -169,18 +184,6 @@ async function untilHeld(run: HeldRun, backup: Endpoint): Promise<void> {
       throw new KirikaeError('Outage', 'The backup is not held unchanged yet; looking again.');
     await wait(100, undefined, { signal: run.signal });
   }
-}
-
-// Under the locks of the transaction that empties; what was emptied before has nothing to lose.
-async function mustBeAsCopied(
-  run: HeldRun,
-  production: Endpoint['client'],
-  { phase, from }: Claim,
-): Promise<void> {
-  if (phase === 'emptied' || !hasReached(from, 'verified')) return;
-  const late = await writtenSince(production, run.schemas);
-  if (isUntouched(late)) return;
-  throw new KirikaeError('NeedsOperator', writtenAfterAside(describeLateWrites(late)));
 }
 
 // What can't be right is not gone on with.

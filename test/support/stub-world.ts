@@ -31,6 +31,10 @@ export class StubWorld {
   /** Rows that users wrote since `verified`, and how many of them are copied aside. */
   lateRows = 0;
   rowsAside = 0;
+  /** False after a crash of the server, which takes its counters, until the rows are copied aside. */
+  isCounted = true;
+  /** The present database was copied aside. */
+  hasAside = false;
   firstRunId: string | null = null;
   /** Temporal runs that have written a report with an outcome. */
   readonly ended = new Set<string>();

@@ -2,7 +2,7 @@
 import { Context } from '@temporalio/activity';
 import type { Activities } from '../../activities';
 import { FORWARD, type Phase, type Report } from '../../src/contract';
-import { hasReached, needsRestore, wayBack } from '../../src/ledger/phases';
+import { hasReached, needsRestore, wayBack, type Standing } from '../../src/ledger/phases';
 import { judge } from '../../src/ledger/witnesses';
 import type { Stubs } from './stubbed-run';
 import { failure, mayHoldNewRows, overtaken } from './stub-world';
@@ -32,6 +32,8 @@ export function stubbedActivities(stubs: Stubs, did: Did, me: () => string = run
     const claim = own(...phases, to);
     return claim.standing.phase === to ? world.mirrored(claim) : move(to);
   };
+  const mustKeep = (standing: Standing) =>
+    mayHoldNewRows(standing) && (world.lateRows > 0 || standing.from === 'live' || !world.isCounted);
   const activities: Activities = {
     outlinePlan: () => did('outlinePlan', () => stubs.plan),
     checkHost: () => did('checkHost', () => []),
@@ -129,7 +131,7 @@ export function stubbedActivities(stubs: Stubs, did: Did, me: () => string = run
     verify: () =>
       did('verify', () => {
         const claim = own('migrated', 'verified');
-        if (claim.standing.phase === 'migrated') world.rows = 'new';
+        if (claim.standing.phase === 'migrated') Object.assign(world, { rows: 'new', isCounted: true });
         const moved = reach('verified', 'migrated');
         world.fenceOn = false;
         return { moved, tables: [], dropped: [], rows: 5, assertions: ['none lost'] };
@@ -244,14 +246,14 @@ export function stubbedActivities(stubs: Stubs, did: Did, me: () => string = run
     beginAside: () =>
       did('beginAside', () => {
         const { standing } = own('returning', 'aside');
-        const isKept = mayHoldNewRows(standing) && (world.lateRows > 0 || standing.from === 'live');
-        return isKept ? { ...groups, database: 'shop_abandoned' } : { ...none, database: null };
+        return mustKeep(standing) ? { ...groups, database: 'shop_abandoned' } : { ...none, database: null };
       }),
     sealAside: () =>
       did('sealAside', () => {
         const { standing } = own('returning', 'aside');
-        const isKept = mayHoldNewRows(standing) && (world.lateRows > 0 || standing.from === 'live');
+        const isKept = mustKeep(standing);
         world.rowsAside = world.lateRows;
+        if (isKept) Object.assign(world, { hasAside: true, isCounted: true });
         const moved = reach('aside', 'returning');
         return { rows: isKept ? 5 : 0, database: isKept ? 'shop_abandoned' : null, moved };
       }),
@@ -261,6 +263,14 @@ export function stubbedActivities(stubs: Stubs, did: Did, me: () => string = run
         mustBeSealed(stubs);
         if (claim.standing.phase === 'aside' && world.lateRows > world.rowsAside)
           throw failure('Production was written to after it was copied aside.', 'NeedsOperator');
+        // What was copied aside is read, and held against the copy.
+        if (
+          claim.standing.phase === 'aside' &&
+          mayHoldNewRows(claim.standing) &&
+          !world.isCounted &&
+          !world.hasAside
+        )
+          throw failure("Whether production was written to can't be told.", 'Uncounted');
         const moved = reach('emptied', 'aside');
         world.rows = 'none';
         return { ...groups, attempt: 1, isKept: false, moved };

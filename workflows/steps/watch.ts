@@ -103,14 +103,16 @@ export async function retireBackup(run: Run): Promise<void> {
   });
 }
 
-// Whatever is waited for in the scope, enough votes for a roll back end the waiting; so does a cancel.
+// Whatever is waited for in the scope, enough votes for a roll back end the waiting; so do a cancel, and the news that another run
+// holds production.
 async function unlessRolledBack<T>(run: Run, scope: CancellationScope, wait: () => Promise<T>): Promise<T> {
   const granted = () => run.rollBackVotes.size >= run.plan.approval.minimum;
   const waiting = scope.run(wait);
   const voting = new CancellationScope();
-  const vote = voting.run(() => condition(granted));
+  const vote = voting.run(() => condition(() => granted() || run.overtaken !== null));
   try {
     await Promise.race([waiting, vote]);
+    if (run.overtaken) throw run.overtaken.error;
     if (granted()) throw grantRollBack(run);
     return await waiting;
   } finally {

@@ -30,6 +30,7 @@ export type Event =
 export const happenings = [
   'cancel',
   'pageLost',
+  'serverCrashed',
   'usersWrite',
   'backupChanged',
   'backupDropped',

@@ -86,9 +86,12 @@ export class RunningExecution {
       else if (response?.accepted) verdicts.set(response.protocolInstanceId ?? '', null);
     }
     const verdictOf = ({ doUpdate }: Job) => verdicts.get(doUpdate?.protocolInstanceId ?? '');
-    // A refused update leaves no event.
+    // A refused update leaves no event; one that was accepted before and fails now does.
     const kept = jobs.filter((job) => !job.doUpdate || verdictOf(job) === null);
-    const heard = commands.filter(({ updateResponse }) => !updateResponse?.rejected);
+    const asked = jobs.map(({ doUpdate }) => doUpdate?.protocolInstanceId);
+    const heard = commands.filter(
+      ({ updateResponse: of }) => !of?.rejected || !asked.includes(of.protocolInstanceId ?? ''),
+    );
     if (kept.length > 0) this.record({ jobs: kept.map(asReplayed), atMs, commands: heard });
     else if (heard.length > 0)
       throw new Error(`A refused update had the run do something: ${heard.map(textOf).join()}`);

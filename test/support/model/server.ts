@@ -45,7 +45,7 @@ export class ModelServer {
   /** @param look called after each workflow task of the run */
   private constructor(
     readonly stubs: Stubs,
-    private readonly look: (status: Status, run: RunningExecution, nowMs: number) => void,
+    private readonly look: (status: Status, run: RunningExecution, nowMs: number) => Promise<void>,
   ) {
     this.worker = new ActivityWorker(stubs);
   }
@@ -266,7 +266,7 @@ export class ModelServer {
         await this.tellChild(child, [jobs.cancelled]);
       }
     }
-    this.look(await this.status(), this.run, this.nowMs);
+    await this.look(await this.status(), this.run, this.nowMs);
   }
 
   private async startChild(child: Child): Promise<void> {

@@ -3,6 +3,7 @@ import { COMMANDS, type CommandName, type Report, type Status } from '../../../s
 import { makeStubs, type Stubs } from '../stubbed-run';
 import type { Case, Event } from './events';
 import { Judge } from './judge';
+import type { RunningExecution } from './execution';
 import { ModelServer } from './server';
 
 const manualCheck = 'Looks right';
@@ -24,6 +25,14 @@ export async function play({ plan, events, isReplayed }: Case): Promise<Status['
   }
 }
 
+interface Unanswered {
+  name: CommandName;
+  payload: string;
+  who: string;
+  /** How many decisions the report had before. */
+  after: number;
+}
+
 class Story {
   status!: Status;
   private readonly stubs: Stubs;
@@ -31,6 +40,7 @@ class Story {
   private server!: ModelServer;
   private readonly log: string[] = [];
   private retries = 0;
+  private unanswered: Unanswered[] = [];
 
   constructor(private readonly plan: Case['plan']) {
     const { minimum, requesterMayApprove, retireAfterApproval, lanes } = plan;
@@ -47,8 +57,10 @@ class Story {
 
   async begin(): Promise<void> {
     const input = { plan: 'small', requestedBy: 'alice' };
-    this.server = await ModelServer.start(this.stubs, input, (status, run, nowMs) => {
+    this.server = await ModelServer.start(this.stubs, input, async (status, run, nowMs) => {
+      const wasParked = this.status?.parked ?? false;
       this.status = status;
+      await this.hearLate(run, wasParked && status.parked);
       this.judge.look(status, run, nowMs);
     });
     this.server.whenWatchEnds = (type) => {
@@ -84,6 +96,7 @@ class Story {
         return void (await this.say(event));
       case 'reset':
         judge.disturb('reset');
+        this.unanswered = [];
         return server.reset(event.place);
       case 'longFails':
         return server.failLong(event.name, event.type);
@@ -94,6 +107,9 @@ class Story {
         return server.cancel();
       case 'pageLost':
         if (world.page === 'on') Object.assign(world, { page: 'off', isLosing: true });
+        return;
+      case 'serverCrashed':
+        world.isCounted = false;
         return;
       case 'usersWrite':
         if (world.page === 'off' && !world.fenceOn && world.rows === 'new') world.lateRows += 1;
@@ -215,12 +231,29 @@ class Story {
     const { parked } = this.status;
     const refused = await this.server.say({ name, payloads: said, by });
     const wasHeard = (await this.report()).decisions.length > before;
-    if (by === 'update' && wasHeard !== (refused === null))
+    const isLate = refused === null && !wasHeard && this.asksLedger();
+    if (isLate) this.unanswered.push({ name, payload, who, after: before });
+    if (by === 'update' && !isLate && wasHeard !== (refused === null))
       this.judge.wrong(
         `${name} was ${refused === null ? 'accepted' : 'refused'}, and is ${wasHeard ? '' : 'not '}among the decisions`,
       );
     if (wasHeard) this.heard({ name, payload, who }, parked && this.status.parked);
     return refused;
+  }
+
+  /** What the run asks the ledger about first is heard when that has answered, or refused. */
+  private async hearLate(run: RunningExecution, isParked: boolean): Promise<void> {
+    if (this.unanswered.length === 0) return;
+    const { decisions } = await run.query<Report>('report');
+    const isAmong = ({ name, who, after }: Unanswered) =>
+      decisions.slice(after).some(({ what, by }) => what === name && by === who.trim());
+    const [now, later] = [this.unanswered.filter(isAmong), this.unanswered.filter((of) => !isAmong(of))];
+    this.unanswered = later;
+    for (const message of now) this.heard(message, isParked);
+  }
+
+  private asksLedger(): boolean {
+    return [...this.server.run.activities.values()].some(({ name }) => name === 'confirmLive');
   }
 
   private heard(
