@@ -14,6 +14,7 @@ import {
   finish,
   holdOwnBackup,
   markRestored,
+  proveKept,
   proveOwnBackup,
   type RestorePlan,
 } from '../src/way-back/restore';
@@ -72,6 +73,10 @@ export function wayBackActivities(settings: Settings) {
 
     async sealAside({ run }: { run: RunRef }): Promise<Awaited<ReturnType<typeof sealAside>>> {
       return sealAside(await open(run));
+    },
+
+    async proveKept({ run }: { run: RunRef }): Promise<Awaited<ReturnType<typeof proveKept>>> {
+      return proveKept(await open(run));
     },
 
     async beginRestore({ run }: { run: RunRef }): Promise<WithRoom<RestorePlan>> {

@@ -1,11 +1,12 @@
 /** The way back after the reset, from every later step: restored from the backup, proved identical, page off last. */
+import type { WorkflowHandle } from '@temporalio/client';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse, stringify } from 'yaml';
 import { stateOf } from '../lab/database-state';
 import { query, schemaWith, tumikiFolder, until, withDatabase } from '../lab/stage';
 import { hasDatabase, testPostgres } from './support/environment';
-import { gateSql, shutGate } from './support/gate';
+import { gateSql, readerOf, shutGate } from './support/gate';
 import {
   type Migration,
   type PlanChange,
@@ -185,6 +186,51 @@ test('restores when a person says that a manual check failed, and keeps the data
   expect(await query(testPostgres().url(kept), written)).toEqual([{ n: 3 }]);
   expect(migration.log()).toEqual(bothDeploysThereAndBack);
 });
+
+// Nothing was written, so nothing was copied aside: whether that is still so can't be told when the counters are gone.
+test.each(['drop', 'keep'])(
+  'copies the database aside by itself when the counters go before it is emptied (reset.mode %s)',
+  async (mode) => {
+    migration = await scene.layOut((plan) => {
+      plan.reset = { mode };
+      plan.smoke = [{ name: 'Looks right', kind: 'manual' }];
+    });
+    const notes = await expectRestored('smoke', /The manual check "Looks right" failed/, async (handle) => {
+      const held = await failWhileHeld(handle);
+      await withDatabase(migration.production.url, (client) => client.query('select pg_stat_reset()'));
+      await held.letGo();
+    });
+    expect(notes.join(' ')).toMatch(/as it was before it was emptied is kept as \S+ \(\d+ rows\)/);
+  },
+);
+
+test('old objects that are changed while they are to be moved home stay where they are', async () => {
+  migration = await scene.layOut((plan) => {
+    plan.reset = { mode: 'keep' };
+    plan.smoke = [{ name: 'Looks right', kind: 'manual' }];
+  });
+  const notes = await expectRestored('smoke', /The manual check "Looks right" failed/, async (handle) => {
+    const held = await failWhileHeld(handle);
+    await withDatabase(migration.production.url, (client) =>
+      client.query(`begin read write; delete from kirikae_old_1."Vote"; commit`),
+    );
+    await held.letGo();
+    const { waitingFor } = await untilStatus(handle, ({ parked }) => parked);
+    expect(waitingFor).toMatch(/changed while they were to be moved home, so nothing was moved: .*"Vote"/);
+    await handle.executeUpdate('retry', { args: [{ by: 'bob' }] });
+  });
+  expect(notes.join(' ')).toContain("so the backup's rows are copied back");
+});
+
+// A reader of the new database keeps it from being emptied, once the way back has looked at everything.
+async function failWhileHeld(handle: WorkflowHandle): Promise<{ letGo: () => Promise<void> }> {
+  await approve(handle);
+  await untilStatus(handle, ({ step, waitingFor }) => step === 'smoke' && waitingFor !== null);
+  const reader = await readerOf(migration.production.url, '"User"');
+  await handle.executeUpdate('confirm', { args: [{ by: 'bob', check: 'Looks right', passed: false }] });
+  await reader.isWaitedFor();
+  return reader;
+}
 
 function deploying(name: string, program: string, timeout = '1m'): PlanChange {
   return (plan) => {

@@ -123,7 +123,14 @@ describe('the monitoring', () => {
     expect(wayBackOf(stubs)).toEqual([
       ...['takeStock', 'turnBack', 'proveBackup', 'pageOn', 'fence'],
       ...['beginAside', 'copyGroup aside', 'sealAside'],
-      ...['beginRestore', 'copyGroup restore', 'finishRestore', 'compareRestored', 'markRestored'],
+      ...[
+        'proveKept',
+        'beginRestore',
+        'copyGroup restore',
+        'finishRestore',
+        'compareRestored',
+        'markRestored',
+      ],
       ...['deploysToUndo', 'previous proxy', 'previous manager', 'smoke API (old)'],
       ...['comeHome', 'pageOff', 'finish'],
     ]);

@@ -24,7 +24,7 @@ const asBefore = { claim: null, page: 'off', fenceOn: false, rows: 'old', wrongs
 const untouched = ['turnBack', 'liftFence', 'comeHome', 'pageOff', 'removeBackup', 'finish'];
 const restored = (...previous: string[]) => [
   ...['turnBack', 'pageOn', 'fence', 'proveBackup', 'beginAside', 'sealAside'],
-  ...['beginRestore', 'copyGroup restore', 'finishRestore', 'compareRestored', 'markRestored'],
+  ...['proveKept', 'beginRestore', 'copyGroup restore', 'finishRestore', 'compareRestored', 'markRestored'],
   'deploysToUndo',
   ...previous,
   ...['smoke API (old)', 'comeHome', 'pageOff', 'finish'],

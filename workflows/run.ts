@@ -99,7 +99,7 @@ export class Run {
   pageProblem: Problem | null = null;
   /** While production is watched: another run has been found to hold it, and nobody has heeded that yet. */
   overtaken: Problem | null = null;
-  /** The restore under way: its plan and which attempt. */
+  /** The restore under way: its plan and which attempt; null also where old objects were kept, and nothing is copied. */
   restoring: (RestorePlan & GroupPlan) | null = null;
   /** When people were last told of the outage under way. */
   outageToldAtMs: number | null = null;

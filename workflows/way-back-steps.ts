@@ -48,13 +48,18 @@ const steps: Record<WayBackStepName, Step> = {
   },
 
   async empty(run) {
-    run.restoring = await holdingBackup(run, () => database.beginRestore({ run: run.refBack() }));
+    const ref = run.refBack();
+    run.restoring = null;
+    const { isReady, moved } = await database.proveKept({ run: ref });
+    run.moved(moved);
+    if (isReady) return;
+    run.restoring = await holdingBackup(run, () => database.beginRestore({ run: ref }));
     run.moved(run.restoring.moved);
   },
 
   async restore(run, status) {
     const plan = run.restoring;
-    if (!plan || plan.isKept) return;
+    if (!plan) return;
     const ref = run.refBack();
     status.rowsTotal = run.backup?.rows ?? null;
     await copyRows(run, { status, phase: { name: 'restore', attempt: plan.attempt }, plan, ref });
@@ -63,7 +68,7 @@ const steps: Record<WayBackStepName, Step> = {
 
   async compare(run) {
     const plan = run.restoring;
-    if (plan && !plan.isKept) await database.compareRestored({ run: run.refBack(), attempt: plan.attempt });
+    if (plan) await database.compareRestored({ run: run.refBack(), attempt: plan.attempt });
   },
 
   async liftFence(run) {

@@ -23,6 +23,7 @@ import {
   finish,
   holdOwnBackup,
   markRestored,
+  proveKept,
   proveOwnBackup,
   type RestorePlan,
 } from './restore';
@@ -37,6 +38,7 @@ export interface Operator {
 
 /** One way back. Each step is the workflow's own, and may be repeated. */
 export class Journey {
+  /** Null also where old objects were kept, and nothing is copied. */
   private plan: RestorePlan | null = null;
   private readonly watching = new AbortController();
   private readonly holding = new AbortController();
@@ -67,18 +69,22 @@ export class Journey {
         this.operator.say(`The database as it was is kept as ${sealed.database} (${sealed.rows} rows).`);
     },
     empty: async () => {
+      this.plan = null;
+      const { isReady, moved } = await proveKept(this.run);
+      for (const note of moved.notes) this.operator.say(note);
+      if (isReady) return;
       // Whatever stops the holding stops the emptying, which looks whether it is held.
       holdOwnBackup(this.run.until(this.holding.signal)).catch(() => undefined);
       this.plan = await empty(this.run);
     },
     restore: async () => {
-      if (!this.plan || this.plan.isKept) return;
+      if (!this.plan) return;
       const { attempt, groups } = this.plan;
       await this.copy({ name: 'restore', attempt }, groups);
       await finish(this.run, attempt);
     },
     compare: async () => {
-      if (this.plan && !this.plan.isKept) await compare(this.run, this.plan.attempt);
+      if (this.plan) await compare(this.run, this.plan.attempt);
     },
     liftFence: async () => {
       const from = this.from.from ?? this.from.phase;

@@ -23,8 +23,6 @@ const restoring = ['aside', 'emptied'] as const;
 /** The plan of a restore, for whoever copies its rows. */
 export interface RestorePlan extends PartPlan {
   attempt: number;
-  /** The old tables were kept and are proved: they are moved home, and nothing is copied. */
-  isKept: boolean;
   moved: Moved;
 }
 
@@ -51,10 +49,28 @@ async function problemsOfKept(run: HeldRun, phases: readonly Phase[]): Promise<s
   );
 }
 
-/** Keeps the backup unchanged until the run's signal aborts; not where it isn't needed, since the old objects were kept. */
+/**
+ * Proves that old objects which were kept can be moved home as they are: nothing is emptied then, and the backup isn't needed.
+ * @returns `isReady` false where none were kept, or the backup's rows have to be copied, with a note of why
+ * @throws KirikaeError NeedsOperator or Uncounted where rows came after the copy set aside, or may have
+ */
+export async function proveKept(run: HeldRun): Promise<{ isReady: boolean; moved: Moved }> {
+  const problems = await problemsOfKept(run, restoring);
+  return run.hold({ roles: [], phases: restoring }, async ({ production }, claim) => {
+    const isReady = problems?.length === 0;
+    if (isReady) {
+      await countAnew(run, production, claim);
+      await mustBeAsCopied(run, production.client, claim);
+    }
+    const moved = await run.mirrored(production.client);
+    const notes = [...(problems && !isReady ? [keptNotUsed(problems)] : []), ...moved.notes];
+    return { isReady, moved: { ...moved, notes } };
+  });
+}
+
+/** Keeps the backup unchanged until the run's signal aborts. */
 export async function holdOwnBackup(run: HeldRun): Promise<void> {
   const claim = await run.claimAt(restoring);
-  if ((await problemsOfKept(run, restoring))?.length === 0) return;
   await explainingLoss(claim, () =>
     run.hold({ roles: ['backup'], phases: restoring }, () => Promise.resolve()),
   );
@@ -73,20 +89,11 @@ export async function holdOwnBackup(run: HeldRun): Promise<void> {
 
 /**
  * Empties production and applies the old definition in one transaction with the phase `emptied`, and plans the rows' way back. An
- * attempt that was spoilt is begun anew from empty, any other is gone on with. Kept tables are proved instead.
- * @throws KirikaeError DataDiffer when backup or kept tables aren't as sealed; NeedsOperator or Uncounted where rows came after the copy
- * set aside, or may have
+ * attempt that was spoilt is begun anew from empty, any other is gone on with.
+ * @throws KirikaeError DataDiffer when the backup isn't as sealed; NeedsOperator or Uncounted where rows came after the copy set aside, or
+ * may have
  */
 export async function empty(run: HeldRun): Promise<RestorePlan> {
-  const problems = await problemsOfKept(run, restoring);
-  if (problems?.length === 0) {
-    return run.hold({ roles: [], phases: restoring }, async ({ production }, claim) => {
-      await countAnew(run, production, claim);
-      await mustBeAsCopied(run, production.client, claim);
-      const moved = await run.mirrored(production.client);
-      return { groups: 0, parts: 0, bytes: 0, attempt: 0, isKept: true, moved };
-    });
-  }
   return run.hold({ roles: ['backup'], phases: restoring }, async (pair, claim) => {
     const [production, backup] = [pair.production.client, pair.backup];
     await untilHeld(run, backup);
@@ -102,9 +109,7 @@ export async function empty(run: HeldRun): Promise<RestorePlan> {
       mayEmpty: (client) => mustBeAsCopied(run, client, claim),
       note: run.advancing('emptied'),
     });
-    const moved = await run.mirrored(production);
-    const notes = [...(problems ? [keptNotUsed(problems)] : []), ...moved.notes];
-    return { ...plan, attempt, isKept: false, moved: { ...moved, notes } };
+    return { ...plan, attempt, moved: await run.mirrored(production) };
   });
 }
 

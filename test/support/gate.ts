@@ -45,3 +45,24 @@ export async function shutGate(url: string): Promise<Gate> {
     open: () => client.end(),
   };
 }
+
+export interface Reader {
+  /** Waits until somebody stands in line for the table. */
+  isWaitedFor: () => Promise<void>;
+  letGo: () => Promise<void>;
+}
+
+/** Reads a table in a transaction that stays open, by a session that is kept alive under the fence. */
+export async function readerOf(url: string, table: string): Promise<Reader> {
+  const client = new Client({ connectionString: url, application_name: 'kirikae reader of a test' });
+  client.on('error', () => undefined);
+  await client.connect();
+  await client.query('begin');
+  await client.query(`select from ${table} limit 1`);
+  const waiting = 'select from pg_locks where relation = $1::regclass and not granted';
+  return {
+    isWaitedFor: async () =>
+      void (await until(async () => (await client.query(waiting, [table])).rows.length > 0)),
+    letGo: () => client.end(),
+  };
+}

@@ -257,6 +257,7 @@ export function stubbedActivities(stubs: Stubs, did: Did, me: () => string = run
         const moved = reach('aside', 'returning');
         return { rows: isKept ? 5 : 0, database: isKept ? 'shop_abandoned' : null, moved };
       }),
+    proveKept: () => did('proveKept', () => ({ isReady: false, moved: here('aside', 'emptied') })),
     beginRestore: () =>
       did('beginRestore', () => {
         const claim = own('aside', 'emptied');
@@ -273,7 +274,7 @@ export function stubbedActivities(stubs: Stubs, did: Did, me: () => string = run
           throw failure("Whether production was written to can't be told.", 'Uncounted');
         const moved = reach('emptied', 'aside');
         world.rows = 'none';
-        return { ...groups, attempt: 1, isKept: false, moved };
+        return { ...groups, attempt: 1, moved };
       }),
     finishRestore: () =>
       did('finishRestore', () => {
