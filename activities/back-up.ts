@@ -72,7 +72,7 @@ export function backUpActivities(settings: Settings) {
           if (claim.phase === 'fenced') await lookAgain(production, learnt, run.plan);
           const { manifest, manifestHash } = await sealBackup(
             { production, backup },
-            { name, hash, schemas: run.schemas },
+            { name, hash, schemas: run.schemas, again: learnt.production.again },
             run.work(),
           );
           const compiled = await compilePlan(run.plan, backup.client, learnt.catalog);

@@ -39,7 +39,7 @@ export function prepareActivities(settings: Settings) {
       catalogue: string;
       deployed: boolean;
     }): Promise<Pick<PreflightResult, 'findings' | 'notes' | 'dropped' | 'tables'>> {
-      return checkMapping((await open(ref)).plan, { catalogue, deployed });
+      return checkMapping((await open(ref)).plan, { catalogue, deployed, signal: cancellation() });
     },
   };
 }

@@ -88,8 +88,9 @@ export function wayBackActivities(settings: Settings) {
       await finish(await open(run), attempt);
     },
 
-    async compareRestored({ run, attempt }: { run: RunRef; attempt: number }): Promise<void> {
-      await compare(await open(run), attempt);
+    /** @returns notes */
+    async compareRestored({ run, attempt }: { run: RunRef; attempt: number }): Promise<string[]> {
+      return compare(await open(run), attempt);
     },
 
     async markRestored({ run }: { run: RunRef }): Promise<Moved> {

@@ -68,7 +68,7 @@ async function restore(
   // What an earlier restore left that was stopped: each starts from empty.
   await removeCheckpoints(target);
   await prepareLike(target.client, backup.client, schemas);
-  await restoreWhole(
+  const { notes } = await restoreWhole(
     { from: backup, to: target },
     {
       schemas,
@@ -79,6 +79,7 @@ async function restore(
     },
     work(),
   );
+  for (const note of notes) say(note);
 }
 
 // Two names of one database: a lock that one session holds is taken for the other.

@@ -68,7 +68,9 @@ const steps: Record<WayBackStepName, Step> = {
 
   async compare(run) {
     const plan = run.restoring;
-    if (plan) await database.compareRestored({ run: run.refBack(), attempt: plan.attempt });
+    if (!plan) return;
+    const notes = await database.compareRestored({ run: run.refBack(), attempt: plan.attempt });
+    for (const note of notes) run.note(note);
   },
 
   async liftFence(run) {

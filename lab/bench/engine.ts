@@ -18,8 +18,8 @@ import { beginRestore, compareWithManifest, finishRestore } from '../../src/rest
 import { moveHome } from '../../src/reset/set-aside';
 import { unlikeKept } from '../../src/reset/prove-kept';
 import { compareWithLearnt, runSchemaStep } from '../../src/new-schema/deploy';
-import { learn, writeLearnt } from '../../src/new-schema/learnt';
-import { dumpSchema } from '../../src/postgres/dump';
+import { learnNewSchema, writeLearnt } from '../../src/new-schema/learnt';
+import { printingsOf, dumpSchema } from '../../src/postgres/dump';
 import { learntOf } from '../../activities/learnt';
 import { BareRun } from '../bare-run';
 import type { Plan } from '../../src/settings/read';
@@ -142,7 +142,13 @@ export async function restore(bench: Bench): Promise<number> {
   return seconds(() =>
     both(bench, async (pair) => {
       await run.goBack(pair.production.client);
-      const what = { schemas, phase, mayWrite: run.mayWrite, note: run.advancing('emptied') };
+      const what = {
+        schemas,
+        isInPlace: true,
+        phase,
+        mayWrite: run.mayWrite,
+        note: run.advancing('emptied'),
+      };
       const { groups } = await beginRestore(pair, what);
       await copyAll(bench, phase, groups);
       await finishRestore(pair, what, work);
@@ -179,9 +185,14 @@ export async function moveKeptHome(bench: Bench): Promise<number> {
 async function claim(bench: Bench, production: Client): Promise<void> {
   const { plan, urls } = bench;
   const definition = await dumpSchema(urls.production, schemasOf(bench), { owners: true });
-  const learnt = await withClient(urls.shadow, 'bench', (client) =>
-    learn({ production, shadow: { client, url: urls.shadow } }, plan, definition),
+  const fresh = await withClient(urls.shadow, 'bench', (client) =>
+    learnNewSchema({ client, url: urls.shadow }, schemasOf(bench)),
   );
+  const learnt = {
+    ...fresh,
+    newSchemaAgain: {},
+    production: { ...printingsOf(definition), settings: [] },
+  };
   await run.claim(production, {
     planHash: plan.hash,
     backup: databaseOf(urls.backup),

@@ -8,29 +8,29 @@ import {
   type StoredSide,
 } from '../engine/differences';
 import { readSequenceStates, type SequenceState } from '../engine/tables';
-import { dumpHash, dumpSchema } from '../postgres/dump';
 import type { Endpoint, Work } from '../postgres/endpoint';
 import { qualified } from '../postgres/sql';
-import { sealedTables, type Manifest } from './manifest';
+import { unlikeDefinition } from './definition';
+import { readBackup, sealedTables, type Manifest } from './manifest';
 
 /**
  * Reads production: its tables, sequences and definition, owners and grants included.
  * @param schemas production's managed ones
- * @returns a clause for each thing that isn't as sealed; differing rows are named by primary key
+ * @returns a clause for each thing that isn't as sealed; differing rows are named by primary key; and notes on what is as sealed, but
+ * printed otherwise
  */
 export async function unlikeManifest(
   production: StoredSide,
   backup: Endpoint,
   { manifest, schemas, work }: { manifest: Manifest; schemas: readonly string[]; work: Work },
-): Promise<string[]> {
+): Promise<{ problems: string[]; notes: string[] }> {
   const copy = await storedSide(backup, manifest.schemas);
   const problems = await rowsUnlikeManifest(production, copy, { manifest, work });
   const sequences = await readSequenceStates(production.client, schemas);
   problems.push(...sequencesUnlikeManifest(sequences, manifest));
-  const ddlHash = dumpHash(await dumpSchema(production.url, schemas, { owners: true }));
-  if (ddlHash !== manifest.ddlHash)
-    problems.push('the definition of the schemas is not the one of the backup');
-  return problems;
+  const { definitions } = await readBackup(backup.client);
+  const definition = await unlikeDefinition(production, definitions.printings, schemas);
+  return { problems: [...problems, ...definition.problems], notes: definition.notes };
 }
 
 async function rowsUnlikeManifest(

@@ -17,7 +17,7 @@ import { placeOf, shellWord } from '../postgres/url';
 
 export const BACKUP_PHASE: Phase = { name: 'backup', attempt: 1 };
 
-const format = 2;
+const format = 3;
 
 export interface ManifestTable extends TableName, TableHash {
   /** `hashOfColumns` of the backup's table. */
@@ -36,14 +36,12 @@ export interface Manifest {
   sequences: SequenceState[];
   /** Materialized views that held rows, in the order in which they can be refreshed. */
   filledViews: TableName[];
-  /** Hash of production's definition, owners and grants included. */
-  ddlHash: string;
-  /** Hashes of the stored texts that a restore and the backup's own indexes are made of; null where there is no text. */
+  /** Hashes of the stored texts that a restore and the backup's own indexes are made of and held against; null where there is no text. */
   definitions: Record<DefinitionText, string | null>;
   bytes: number;
 }
 
-const definitionTexts = ['ddl_pre', 'ddl_post', 'ddl_post_plain'] as const;
+const definitionTexts = ['ddl_pre', 'ddl_post', 'ddl_post_plain', 'printings'] as const;
 export type DefinitionText = (typeof definitionTexts)[number];
 
 export interface Backup {
@@ -117,7 +115,7 @@ export async function readBackup(backup: Client): Promise<Backup> {
     ? await all<Omit<Backup, 'manifest'>>(
         backup,
         `select manifest as "manifestText", manifest_hash as "manifestHash", sealed_at as "sealedAt",
-           json_build_object('ddl_pre', ddl_pre, 'ddl_post', ddl_post, 'ddl_post_plain', ddl_post_plain) as definitions,
+           json_build_object('ddl_pre', ddl_pre, 'ddl_post', ddl_post, 'ddl_post_plain', ddl_post_plain, 'printings', printings) as definitions,
            workflow_id as "workflowId", first_run_id as "firstRunId", plan, created_database as "createdDatabase" from kirikae.backup`,
       )
     : [];
@@ -210,6 +208,7 @@ export function hashOfDefinitions(texts: Record<DefinitionText, string | null>):
     ddl_pre: hashOfText(texts.ddl_pre),
     ddl_post: hashOfText(texts.ddl_post),
     ddl_post_plain: hashOfText(texts.ddl_post_plain),
+    printings: hashOfText(texts.printings),
   };
 }
 

@@ -15,12 +15,13 @@ import { readSequenceStates, writeSequences } from '../engine/tables';
 import { KirikaeError, failureType } from '../errors';
 import { stageDone, noteStage } from '../ledger/checkpoints';
 import { withClient, one } from '../postgres/connect';
-import { dumpSchema, dumpHash, dumpSql } from '../postgres/dump';
+import { dumpSchema, dumpSql, type Digests } from '../postgres/dump';
 import type { Endpoint, Pair, Work } from '../postgres/endpoint';
 import { qualified } from '../postgres/sql';
 import { databaseOf } from '../postgres/url';
 import { sameMajor, majorVersion } from '../postgres/versions';
 import { filledViews } from '../postgres/views';
+import { sealedPrintings } from './definition';
 import {
   BACKUP_PHASE,
   hashOfColumns,
@@ -32,6 +33,14 @@ import {
 } from './manifest';
 import { noteWitnesses, waitForCounters } from './witness';
 
+export interface SealedPlan {
+  name: string;
+  hash: string;
+  schemas: string[];
+  /** Of production's definition, what is printed otherwise once it was read again. */
+  again?: Digests;
+}
+
 /**
  * Sequences, then both sides read again and compared, then the manifest.
  * @returns the sealed backup's manifest and its hash
@@ -39,7 +48,7 @@ import { noteWitnesses, waitForCounters } from './witness';
  */
 export async function sealBackup(
   { production, backup }: Pair,
-  plan: { name: string; hash: string; schemas: string[] },
+  plan: SealedPlan,
   work: Work,
 ): Promise<{ manifest: Manifest; manifestHash: string }> {
   const { schemas } = plan;
@@ -90,9 +99,10 @@ export async function sealBackup(
     ...sealed.definitions,
     ddl_pre: dumpSql(definition, definition.pre, version),
     ddl_post: dumpSql(definition, definition.post, version),
+    printings: await sealedPrintings(production, { schemas, definition, again: plan.again ?? {} }),
   };
   const manifest: Manifest = {
-    format: 2,
+    format: 3,
     plan: plan.name,
     planHash: plan.hash,
     source: identity,
@@ -108,15 +118,20 @@ export async function sealBackup(
       .sort((a, b) => (qualified(a) < qualified(b) ? -1 : 1)),
     sequences,
     filledViews: await filledViews(production.client, schemas),
-    ddlHash: dumpHash(definition),
     definitions: hashOfDefinitions(definitions),
     bytes: left.tables.reduce((sum, table) => sum + table.bytes, 0),
   };
   const manifestHash = hashOfManifest(manifest);
   // Production's definition goes in with it, so that the backup alone restores.
   await backup.client.query(
-    `update kirikae.backup set manifest = $1, manifest_hash = $2, ddl_pre = $3, ddl_post = $4, sealed_at = now() where sealed_at is null`,
-    [JSON.stringify(manifest), manifestHash, definitions.ddl_pre, definitions.ddl_post],
+    `update kirikae.backup set manifest = $1, manifest_hash = $2, ddl_pre = $3, ddl_post = $4, printings = $5, sealed_at = now() where sealed_at is null`,
+    [
+      JSON.stringify(manifest),
+      manifestHash,
+      definitions.ddl_pre,
+      definitions.ddl_post,
+      definitions.printings,
+    ],
   );
   return { manifest, manifestHash };
 }

@@ -107,7 +107,7 @@ create table if not exists kirikae.sealed_table (name text primary key, witness 
 create table if not exists kirikae.backup (
   singleton boolean primary key default true check (singleton), namespace text not null, workflow_id text not null,
   first_run_id text not null, plan text not null, created_database boolean not null, started_at timestamptz not null default now(),
-  ddl_pre text, ddl_post text, ddl_post_plain text, manifest text, manifest_hash text, sealed_at timestamptz);
+  ddl_pre text, ddl_post text, ddl_post_plain text, printings text, manifest text, manifest_hash text, sealed_at timestamptz);
 ${stageTable}`;
 
 /** What preflight learnt of the new schema: in the shadow first, then in production's ledger. */

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { KirikaeError, failWith, sqlStateOf } from '../errors';
 import { runCommand } from '../host/command';
-import { compareDumps, dumpSchema } from '../postgres/dump';
+import { dumpSchema, printingsOf, unlikePrintings } from '../postgres/dump';
 import type { Endpoint } from '../postgres/endpoint';
 import { identifiers } from '../postgres/sql';
 import { throughTheFence } from '../postgres/url';
@@ -59,10 +59,16 @@ export async function runSchemaStep(
 /** Throws when production's definition isn't what the shadow got: DataDiffer naming what is missing, extra or different. */
 export async function compareWithLearnt(
   productionUrl: string,
-  { newSchema }: Pick<Learnt, 'newSchema'>,
+  { newSchema, newSchemaAgain }: Pick<Learnt, 'newSchema' | 'newSchemaAgain'>,
   schemas: readonly string[],
 ): Promise<void> {
-  const problems = compareDumps(await dumpSchema(productionUrl, schemas, { owners: false }), newSchema);
+  const found = await dumpSchema(productionUrl, schemas, { owners: false });
+  const { missing, added, otherwise } = unlikePrintings(found, printingsOf(newSchema, newSchemaAgain));
+  const problems = [
+    ...missing.map((name) => `${name} is missing`),
+    ...otherwise.map((name) => `${name} differs`),
+    ...added.map((name) => `${name} is there but not expected`),
+  ];
   if (problems.length > 0) {
     throw new KirikaeError(
       'DataDiffer',

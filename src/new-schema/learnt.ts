@@ -5,7 +5,14 @@ import { KirikaeError } from '../errors';
 import { learntDdl } from '../ledger/tables';
 import { readCatalog, type Catalog } from '../postgres/catalog';
 import { all, hasRelation } from '../postgres/connect';
-import { compareDigests, digestsOf, dumpSchema, type Digests, type SchemaDump } from '../postgres/dump';
+import {
+  compareDigests,
+  digestsOf,
+  dumpSchema,
+  type Digests,
+  type Printings,
+  type SchemaDump,
+} from '../postgres/dump';
 import type { Endpoint } from '../postgres/endpoint';
 import type { TableName } from '../postgres/sql';
 import { filledViews } from '../postgres/views';
@@ -15,29 +22,25 @@ import type { Plan } from '../settings/read';
 export interface Learnt {
   /** The new schema's definition, as the shadow got it. */
   newSchema: SchemaDump;
+  /** How it is printed once its keys, indexes and the like were taken away and applied again. */
+  newSchemaAgain: Digests;
   /** The new schema's tables, for compiling the mapping. */
   catalog: Catalog;
   /** Materialized views of the new schema that hold rows, in the order in which they can be refreshed. */
   filledViews: TableName[];
   /** Production's definition, owners and grants included, and its settings, as preflight saw them. */
-  production: { definition: Digests; settings: string[] };
+  production: Printings & { settings: string[] };
 }
 
-/**
- * Looks at the shadow, which has the new schema, and at production's settings.
- * @param definition production's, owners and grants included, as preflight has just looked at it
- */
-export async function learn(
-  { production, shadow }: { production: Client; shadow: Pick<Endpoint, 'client' | 'url'> },
-  plan: Plan,
-  definition: SchemaDump,
-): Promise<Learnt> {
-  const { schemas } = plan.databases.production;
+/** Looks at the shadow, which has the new schema. */
+export async function learnNewSchema(
+  { url, client }: Pick<Endpoint, 'client' | 'url'>,
+  schemas: readonly string[],
+): Promise<Pick<Learnt, 'newSchema' | 'catalog' | 'filledViews'>> {
   return {
-    newSchema: await dumpSchema(shadow.url, schemas, { owners: false }),
-    catalog: await readCatalog(shadow.client, schemas),
-    filledViews: await filledViews(shadow.client, schemas),
-    production: { definition: digestsOf(definition), settings: await settingsOf(production) },
+    newSchema: await dumpSchema(url, schemas, { owners: false }),
+    catalog: await readCatalog(client, schemas),
+    filledViews: await filledViews(client, schemas),
   };
 }
 
@@ -80,7 +83,7 @@ export async function lookAgain(
   const definition = digestsOf(await dumpSchema(url, schemas, { owners: true }));
   const settings = await settingsOf(client);
   const differences = [
-    ...compareDigests(definition, before.definition),
+    ...compareDigests(definition, before.first),
     ...settings.filter((setting) => !before.settings.includes(setting)).map((s) => `the setting ${s} is new`),
     ...before.settings
       .filter((setting) => !settings.includes(setting))
@@ -94,8 +97,8 @@ export async function lookAgain(
   );
 }
 
-// The fence's own setting aside.
-async function settingsOf(client: Client): Promise<string[]> {
+/** What is set for the database, and for roles in it; the fence's own setting aside. */
+export async function settingsOf(client: Client): Promise<string[]> {
   const rows = await all<{ setting: string }>(
     client,
     `select coalesce(pg_get_userbyid(nullif(setrole, 0)) || ': ', '') || setting as setting

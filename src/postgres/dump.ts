@@ -30,7 +30,11 @@ export async function dumpSchema(
 ): Promise<SchemaDump> {
   const { prelude, entries } = parseDump(await runPgDump(url, schemas, options));
   const end = entries.findIndex(({ type }) => postData.has(type));
-  const isPost = ({ type }: DumpEntry, index: number) => end !== -1 && index >= end && type !== 'ACL';
+  const late = new Set(
+    entries.slice(end === -1 ? entries.length : end).flatMap(({ sql }) => madeIn(sql) ?? []),
+  );
+  const isPost = ({ type, sql }: DumpEntry, index: number) =>
+    end !== -1 && index >= end && (type !== 'ACL' || late.has(grantedOn(sql) ?? ''));
   return {
     // Everything in a dump is qualified; the path is for functions that a check, an index or a generated column calls.
     prelude: prelude.replace(
@@ -41,6 +45,14 @@ export async function dumpSchema(
     post: entries.filter(isPost),
   };
 }
+
+// A view or function that needs a key comes behind it, and so do its grants.
+const relation = '("(?:[^"]|"")*"\\."(?:[^"]|"")*")';
+const madeIn = (sql: string) =>
+  new RegExp(`^CREATE (?:OR REPLACE )?(?:MATERIALIZED VIEW|VIEW|FUNCTION|PROCEDURE) ${relation}`, 'm').exec(
+    sql,
+  )?.[1];
+const grantedOn = (sql: string) => new RegExp(`\\bON (?:[A-Z ]+ )?${relation}`).exec(sql)?.[1];
 
 // What pg_dump has in its section post-data (pg_dump.c, 14 to 18), written behind all of pre-data but the grants, which come
 // last. What is none of these, a comment or a label, follows what it belongs to.
@@ -63,6 +75,13 @@ const postData = new Set([
   'SUBSCRIPTION TABLE',
   'TRIGGER',
 ]);
+
+/** True for what isn't dropped with the objects of a schema: default privileges, and the schema's own comment, grants and labels. */
+export function isOfSchema({ type, name }: DumpEntry): boolean {
+  return (
+    type === 'DEFAULT ACL' || (/^(ACL|COMMENT|SECURITY LABEL)$/.test(type) && name.startsWith('SCHEMA '))
+  );
+}
 
 const logged = /^ {4}LOGGED\n/m;
 
@@ -89,25 +108,51 @@ export function dumpHash(dump: SchemaDump): string {
   return hash.digest('hex');
 }
 
-/** Sentences for every entry that is in one dump only or differs; empty when both are the same, order aside. */
-export function compareDumps(found: SchemaDump, expected: SchemaDump): string[] {
-  const a = comparable(found);
-  const b = comparable(expected);
-  const differences: string[] = [];
-  for (const [name, sql] of b) {
-    if (!a.has(name)) differences.push(`${name} is missing`);
-    else if (a.get(name) !== sql) differences.push(`${name} differs`);
-  }
-  for (const name of a.keys()) if (!b.has(name)) differences.push(`${name} is there but not expected`);
-  return differences;
-}
-
 /** sha256 of each entry's SQL by what it is: a definition remembered in short. */
 export type Digests = Record<string, string>;
 
 export function digestsOf(dump: SchemaDump): Digests {
   const digest = (sql: string) => createHash('sha256').update(sql).digest('hex');
   return Object.fromEntries([...comparable(dump)].map(([name, sql]) => [name, digest(sql)]));
+}
+
+/**
+ * A definition entry by entry: as it was first printed, and what of it is printed otherwise once it was read again. (PostgreSQL writes
+ * `state in ('a', 'b')` on a varchar in one way, and what it wrote, read again, in another; that stays.)
+ */
+export interface Printings {
+  first: Digests;
+  /** Of entries that differ from `first` only. */
+  again: Digests;
+}
+
+export function printingsOf(first: SchemaDump, again: Digests = {}): Printings {
+  const digests = digestsOf(first);
+  return {
+    first: digests,
+    again: Object.fromEntries(Object.entries(again).filter(([name, digest]) => digests[name] !== digest)),
+  };
+}
+
+/** How a definition differs from both of its printings: names of entries. */
+export interface Unlike {
+  missing: string[];
+  added: string[];
+  /** There, but printed in neither way. */
+  otherwise: string[];
+}
+
+export function unlikePrintings(found: SchemaDump, { first, again }: Printings): Unlike {
+  const now = digestsOf(found);
+  const names = Object.keys(first);
+  const isThere = (name: string) => Object.hasOwn(now, name);
+  return {
+    missing: names.filter((name) => !isThere(name)),
+    added: Object.keys(now).filter((name) => !Object.hasOwn(first, name)),
+    otherwise: names.filter(
+      (name) => isThere(name) && now[name] !== first[name] && now[name] !== again[name],
+    ),
+  };
 }
 
 /** Sentences for every entry that was added, removed or changed. */

@@ -8,7 +8,8 @@ import { countRows, sumRows } from '../mapping/row-counts';
 import { checkAssertions, scanMapping } from '../mapping/scan';
 import { compilePlan } from '../migrate/plan';
 import { runSchemaStep } from '../new-schema/deploy';
-import { learn, writeLearnt } from '../new-schema/learnt';
+import { learn } from './learn';
+import { writeLearnt } from '../new-schema/learnt';
 import { cleanShadow, prepareShadow } from '../new-schema/shadow';
 import { inTransaction, withClient } from '../postgres/connect';
 import { dumpHash, dumpSchema } from '../postgres/dump';
@@ -168,7 +169,7 @@ export async function deployToShadow(plan: Plan, key: string, signal?: AbortSign
  */
 export async function checkMapping(
   plan: Plan,
-  { catalogue, deployed }: { catalogue: string; deployed: boolean },
+  { catalogue, deployed, signal }: { catalogue: string; deployed: boolean; signal: AbortSignal },
 ): Promise<Pick<PreflightResult, 'findings' | 'notes' | 'dropped' | 'tables'>> {
   const { production: old, shadow: fresh } = placesOf(plan);
   const { schemas } = plan.databases.production;
@@ -203,10 +204,14 @@ export async function checkMapping(
         );
         result.dropped = scan.dropped;
         result.tables = scan.tables;
-        await writeLearnt(
-          shadow,
-          await learn({ production, shadow: { client: shadow, url: fresh.url } }, plan, definition),
+        const tried = await learn(
+          { production, shadow: { ...fresh, client: shadow } },
+          { definition, schemas },
+          { label: 'preflight', lanes: 2, signal },
         );
+        result.findings.push(...tried.findings);
+        result.notes.push(...tried.notes);
+        await writeLearnt(shadow, tried.learnt);
       }),
     );
   } catch (error) {
@@ -244,6 +249,7 @@ export async function preflight(plan: Plan): Promise<PreflightResult> {
     const mapping = await checkMapping(plan, {
       catalogue: databases.catalogue,
       deployed: deploy.length === 0,
+      signal: new AbortController().signal,
     });
     findings.push(...deploy, ...mapping.findings);
     return {

@@ -45,7 +45,7 @@ export async function resetProduction(pair: Pair, reset: Reset, work: Work): Pro
     const tables = await readStoredTables(production, schemas);
     await lockTables(production, tables, 'share');
     const locked = { ...pair.production, tables };
-    const problems = await unlikeManifest(locked, pair.backup, { manifest, schemas, work });
+    const { problems } = await unlikeManifest(locked, pair.backup, { manifest, schemas, work });
     if (problems.length > 0) {
       throw new KirikaeError(
         'DataDiffer',

@@ -14,15 +14,18 @@ import { inTransaction } from '../postgres/connect';
 import { namingBlockers } from '../postgres/blockers';
 import { applyDdl } from '../postgres/ddl';
 import { withoutDefaultPrivileges } from '../postgres/default-privileges';
+import { dumpSql, isOfSchema, parseDump } from '../postgres/dump';
 import type { MayWrite, Note, Pair, Work } from '../postgres/endpoint';
 import { emptySchemas, lockTables } from '../postgres/managed-schemas';
-import { sameMajor } from '../postgres/versions';
+import { majorVersion, sameMajor } from '../postgres/versions';
 import { refreshViews } from '../postgres/views';
 import { dropKept } from '../reset/set-aside';
 
 /** Which restore: each attempt starts from empty, and goes on where it stopped. */
 export interface Restore {
   schemas: readonly string[];
+  /** Into the database that it is of: what never left it is left alone there. */
+  isInPlace: boolean;
   phase: Phase;
   mayWrite: MayWrite;
   /** Called in the transaction that empties, when everything in it is locked: throws when it must not be emptied. */
@@ -49,9 +52,11 @@ export async function beginRestore(pair: Pair, restore: Restore): Promise<PartPl
   });
 }
 
-async function rebuild(pair: Pair, { schemas, phase, mayWrite, mayEmpty, note }: Restore): Promise<void> {
+async function rebuild(pair: Pair, restore: Restore): Promise<void> {
+  const { schemas, phase, mayWrite, mayEmpty, note } = restore;
   const production = pair.production.client;
   const { definitions } = await readBackup(pair.backup.client);
+  const sql = await toApply(production, definitions.ddl_pre, restore);
   const anew = async () => {
     if (await stageDone(production, phase, 'schema')) return;
     await production.query(`set local lock_timeout = '20s'`);
@@ -60,7 +65,7 @@ async function rebuild(pair: Pair, { schemas, phase, mayWrite, mayEmpty, note }:
     await dropKept(production);
     await emptySchemas(production, schemas);
     await withoutDefaultPrivileges(production, () =>
-      applyDdl(production, definitions.ddl_pre ?? '', 'stored schema of the backup'),
+      applyDdl(production, sql, 'stored schema of the backup'),
     );
     await noteStage(production, phase, 'schema');
     await note?.(production);
@@ -69,12 +74,16 @@ async function rebuild(pair: Pair, { schemas, phase, mayWrite, mayEmpty, note }:
   await namingBlockers(production, schemas, () => inTransaction(production, anew));
 }
 
+async function toApply(target: Client, text: string | null, { isInPlace }: Restore): Promise<string> {
+  if (!isInPlace || text === null) return text ?? '';
+  const { prelude, entries } = parseDump(text);
+  const dropped = entries.filter((entry) => !isOfSchema(entry));
+  return dumpSql({ prelude, pre: [], post: [] }, dropped, await majorVersion(target));
+}
+
 /** Sequences, indexes, keys, materialized views and ANALYZE. */
-export async function finishRestore(
-  pair: Pair,
-  { schemas, phase, mayWrite }: Restore,
-  work: Work,
-): Promise<void> {
+export async function finishRestore(pair: Pair, restore: Restore, work: Work): Promise<void> {
+  const { schemas, phase, mayWrite } = restore;
   const [production, backup] = [pair.production.client, pair.backup.client];
   await mayWrite(production);
   const manifest = await sealedManifest(backup);
@@ -84,7 +93,7 @@ export async function finishRestore(
       ...work,
       target: pair.production,
       phase,
-      sql: definitions.ddl_post ?? '',
+      sql: await toApply(production, definitions.ddl_post, restore),
       what: 'stored indexes and keys of the backup',
       mayWrite,
       around: withoutDefaultPrivileges,
@@ -100,16 +109,17 @@ export async function finishRestore(
 
 /**
  * Holds production against the backup's manifest: rows, sequences, definition with owners and grants.
+ * @returns notes on what is as it was, but printed otherwise
  * @throws KirikaeError DataDiffer naming what differs, rows by primary key
  */
 export async function compareWithManifest(
   pair: Pair,
   { schemas, manifest }: { schemas: readonly string[]; manifest: Manifest },
   work: Work,
-): Promise<void> {
+): Promise<string[]> {
   const production = await storedSide(pair.production, schemas);
-  const problems = await unlikeManifest(production, pair.backup, { manifest, schemas, work });
-  if (problems.length === 0) return;
+  const { problems, notes } = await unlikeManifest(production, pair.backup, { manifest, schemas, work });
+  if (problems.length === 0) return notes;
   throw new KirikaeError(
     'DataDiffer',
     `The restored database is not what the backup holds: ${problems.slice(0, maxProblems).join('; ')}. The maintenance page stays on. Find out what changed it, then send retry: the restore starts from empty again.`,

@@ -22,16 +22,17 @@ export interface WholeRestore {
 /**
  * Restores a sealed backup into a database and proves it. Whether the backup is still what was sealed is for the caller to prove
  * before (`proveBackup`, `holdBackup`): the first thing this does is to empty the schemas. Checkpoints stay in the target.
- * @returns the manifest that `to` is proved to be
+ * @returns the manifest that `to` is proved to be, and notes on what is printed otherwise there
  * @throws KirikaeError DataDiffer naming what differs, what the hook throws, and outages: then the same attempt goes on
  */
 export async function restoreWhole(
   { from, to }: { from: Endpoint; to: Endpoint },
   { schemas, attempt, mayWrite, onStage }: WholeRestore,
   work: Work,
-): Promise<Manifest> {
+): Promise<{ manifest: Manifest; notes: string[] }> {
   const pair = { production: to, backup: from };
-  const restore = { schemas, phase: { name: 'restore', attempt } as const, mayWrite };
+  const phase = { name: 'restore', attempt } as const;
+  const restore = { schemas, isInPlace: false, phase, mayWrite };
   const { groups } = await beginRestore(pair, restore);
   onStage?.('rows');
   await inLanes(
@@ -52,12 +53,12 @@ export async function restoreWhole(
   onStage?.('compare');
   const manifest = await sealedManifest(from.client);
   const restored = await storedSide(to, schemas);
-  const problems = await unlikeManifest(restored, from, { manifest, schemas, work });
+  const { problems, notes } = await unlikeManifest(restored, from, { manifest, schemas, work });
   if (problems.length > 0) {
     throw new KirikaeError(
       'DataDiffer',
       `The database ${placeOf(to.url)} is not what the backup holds after the restore: ${problems.slice(0, maxProblems).join('; ')}. Find out what changes it, and restore again: a restore starts from empty.`,
     );
   }
-  return manifest;
+  return { manifest, notes };
 }

@@ -84,7 +84,8 @@ export class Journey {
       await finish(this.run, attempt);
     },
     compare: async () => {
-      if (this.plan) await compare(this.run, this.plan.attempt);
+      if (!this.plan) return;
+      for (const note of await compare(this.run, this.plan.attempt)) this.operator.say(note);
     },
     liftFence: async () => {
       const from = this.from.from ?? this.from.phase;

@@ -104,6 +104,7 @@ export async function empty(run: HeldRun): Promise<RestorePlan> {
     const attempt = isSpoilt ? last + 1 : last;
     const plan = await beginRestore(pair, {
       schemas: run.schemas,
+      isInPlace: true,
       phase: phaseOf(attempt),
       mayWrite: run.stillMay(restoring),
       mayEmpty: (client) => mustBeAsCopied(run, client, claim),
@@ -131,19 +132,22 @@ export async function finish(run: HeldRun, attempt: number): Promise<void> {
     spoiling(pair.production, attempt, () =>
       finishRestore(
         pair,
-        { schemas: run.schemas, phase: phaseOf(attempt), mayWrite: run.stillMay(['emptied']) },
+        {
+          ...{ schemas: run.schemas, isInPlace: true, phase: phaseOf(attempt) },
+          mayWrite: run.stillMay(['emptied']),
+        },
         run.work(),
       ),
     ),
   );
 }
 
-/** Holds everything restored against the manifest. @throws KirikaeError DataDiffer; the next attempt starts from empty */
-export async function compare(run: HeldRun, attempt: number): Promise<void> {
-  await run.hold({ roles: ['backup'], phases: ['emptied'] }, (pair) =>
+/** Holds everything restored against the manifest. @returns notes @throws KirikaeError DataDiffer; the next attempt starts from empty */
+export async function compare(run: HeldRun, attempt: number): Promise<string[]> {
+  return run.hold({ roles: ['backup'], phases: ['emptied'] }, (pair) =>
     spoiling(pair.production, attempt, async () => {
       const manifest = await sealedManifest(pair.backup.client);
-      await compareWithManifest(pair, { schemas: run.schemas, manifest }, run.work());
+      return compareWithManifest(pair, { schemas: run.schemas, manifest }, run.work());
     }),
   );
 }
@@ -192,9 +196,9 @@ async function untilHeld(run: HeldRun, backup: Endpoint): Promise<void> {
 }
 
 // What can't be right is not gone on with.
-async function spoiling(production: Endpoint, attempt: number, work: () => Promise<void>): Promise<void> {
+async function spoiling<T>(production: Endpoint, attempt: number, work: () => Promise<T>): Promise<T> {
   try {
-    await work();
+    return await work();
   } catch (error) {
     const type = failureType(error);
     if (type === 'DataDiffer' || type === 'StepFailed')

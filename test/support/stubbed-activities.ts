@@ -287,6 +287,7 @@ export function stubbedActivities(stubs: Stubs, did: Did, me: () => string = run
         mustBeSealed(stubs);
         if (world.rows !== 'partly') throw failure('The rows are not there.', 'DataDiffer');
         world.rows = 'old';
+        return [];
       }),
     markRestored: () =>
       did('markRestored', () => {

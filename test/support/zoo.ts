@@ -14,7 +14,7 @@ import { withClient } from '../../src/postgres/connect';
 import { databaseOf, otherDatabase } from '../../src/postgres/url';
 import { resetProduction } from '../../src/reset/reset';
 import { beginRestore, compareWithManifest, finishRestore } from '../../src/restore/copy-back';
-import { learn } from '../../src/new-schema/learnt';
+import { learn } from '../../src/preflight/learn';
 import { BareRun } from '../../lab/bare-run';
 import { withDatabase } from '../../lab/stage';
 import { createDatabase, testPostgres, type TestDatabase } from './environment';
@@ -180,7 +180,13 @@ export class ZooRun {
       const pair = this.pair(production, backup);
       await zooRun.goBack(production);
       const { mayWrite } = zooRun;
-      const what = { schemas: this.schemas, phase, mayWrite, note: zooRun.advancing('emptied') };
+      const what = {
+        schemas: this.schemas,
+        isInPlace: true,
+        phase,
+        mayWrite,
+        note: zooRun.advancing('emptied'),
+      };
       await this.copy(await beginRestore(pair, what), phase);
       await finishRestore(pair, what, reading());
       const manifest = await sealedManifest(backup);
@@ -195,9 +201,11 @@ export class ZooRun {
       const pair = this.pair(production, backup);
       const { mayWrite } = zooRun;
       const definition = await dumpSchema(this.url, this.schemas, { owners: true });
-      const learnt = await withClient(shadowUrl, 'zoo', (client) =>
-        learn({ production, shadow: { client, url: shadowUrl } }, plan, definition),
-      );
+      const { learnt, findings } = await withClient(shadowUrl, 'zoo', (client) => {
+        const shadow = { title: 'the shadow', client, url: shadowUrl };
+        return learn({ production, shadow }, { definition, schemas: this.schemas }, reading());
+      });
+      expect(findings).toEqual([]);
       await this.copy(await beginMigrate(pair, { plan, mayWrite }), MIGRATE_PHASE);
       await finishMigrate(pair.production, { plan, learnt, manifest, mayWrite }, reading());
       await verifyMigration(pair, { plan, manifest, learnt }, reading());

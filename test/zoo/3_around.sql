@@ -77,7 +77,7 @@ alter sequence zoo.untouched owner to zoo_writer;
 
 grant usage on schema zoo to zoo_reader with grant option;
 grant create on schema "from" to zoo_writer;
-grant select on zoo.no_key, zoo.plain_view, zoo.filled to zoo_reader;
+grant select on zoo.no_key, zoo.plain_view, zoo.filled, zoo.grouped_filled to zoo_reader;
 grant select (a), update (b) on zoo.changed to zoo_reader with grant option;
 grant usage on sequence zoo.alone to zoo_reader;
 grant insert, truncate on zoo.log to zoo_writer;

@@ -1,0 +1,74 @@
+/** A migration of a database that SQL draws, by a user who owns it and is nothing more: no superuser, no member of others. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { definitionOf } from '../../lab/database-state';
+import { withDatabase } from '../../lab/stage';
+import { createDatabase, onServer } from './environment';
+import { changePlan, layOutMigration, type Migration, type PlanChange } from './migration';
+
+export interface Drawing {
+  /** Production's definition and rows, as its owner writes them. */
+  before: string;
+  /** What the schema step deploys. */
+  after: string;
+  /** By a superuser, before the owner comes. */
+  prepared?: string;
+  change?: PlanChange;
+}
+
+const password = 'of the plain owner';
+
+/** Lays it out; dropping it drops the owner too. */
+export async function layOutOther({ before, after, prepared = '', change }: Drawing): Promise<Migration> {
+  const template = await createDatabase('other');
+  const owner = `owner_${template.name}`;
+  await onServer(
+    `create role ${owner} login createdb password '${password}' in role pg_signal_backend, pg_read_all_stats`,
+  );
+  let migration: Migration;
+  try {
+    migration = await layOutMigration(template.name);
+  } finally {
+    await template.drop();
+  }
+  const drop = async () => {
+    await migration.drop();
+    await onServer(`drop owned by ${owner}; drop role ${owner}`);
+  };
+  try {
+    await onServer(`alter database "${migration.production.name}" owner to ${owner}`);
+    await withDatabase(migration.production.url, (client) => client.query(prepared));
+    for (const [name, url] of Object.entries(migration.env)) process.env[name] = asUser(url ?? '', owner);
+    await withDatabase(asUser(migration.production.url, owner), (client) => client.query(before));
+    const dir = path.join(migration.folder, 'new');
+    mkdirSync(dir);
+    writeFileSync(path.join(dir, '01.sql'), after);
+    writeFileSync(path.join(migration.folder, 'same.yaml'), '{}\n');
+    changePlan(migration, (plan) => {
+      Object.assign(plan, { schema: { kind: 'sql', dir }, mapping: './same.yaml' });
+      change?.(plan);
+    });
+    return { ...migration, drop };
+  } catch (error) {
+    await drop();
+    throw error;
+  }
+}
+
+function asUser(url: string, user: string): string {
+  const place = new URL(url);
+  [place.username, place.password] = [user, password];
+  return place.toString();
+}
+
+/** How PostgreSQL prints a database's definition once it has read what it printed: what comes back may be printed so. */
+export async function definitionReadAgain(url: string): Promise<string[]> {
+  const lines = await definitionOf(url, []);
+  const again = await createDatabase('again');
+  try {
+    await withDatabase(again.url, (client) => client.query(lines.join('\n')));
+    return await definitionOf(again.url, []);
+  } finally {
+    await again.drop();
+  }
+}
