@@ -10,7 +10,6 @@ interface Suspect extends TableName {
   column: string;
   /** The type that is the reason, somewhere within the column's. */
   type: string;
-  isPlain: boolean;
   input: string;
 }
 
@@ -43,8 +42,10 @@ export async function findUnreadableValues(
       findings.push(
         `${name} has ${values(rows)} that ${rows === '1' ? 'is' : 'are'} half a character, which COPY refuses to read. Make the column a smallint (ascii), or correct ${rows === '1' ? 'it' : 'them'}, before the run.`,
       );
-    } else if (suspect.isPlain) {
-      const { rows, refused } = await read(`${value}::text::${suspect.type} is distinct from ${value}`);
+    } else {
+      // Not by a cast: that of text to regclass knows neither "-" nor numbers.
+      const again = `pg_catalog.${suspect.input}(pg_catalog.textout(${value}::text))`;
+      const { rows, refused } = await read(`${again} is distinct from ${value}`);
       if (rows === '0' && refused === null) continue;
       findings.push(
         `${name} has values of type ${suspect.type} that are not read as they are written${refused ? `: ${refused}` : ''}. Make the column a text or oid before the run.`,
@@ -71,7 +72,7 @@ function suspects(production: Client, schemas: readonly string[]): Promise<Suspe
          union all select t.typelem where t.typcategory = 'A'
          union all select a.atttypid from pg_attribute a where a.attrelid = t.typrelid and t.typrelid <> 0 and a.attnum > 0 and not a.attisdropped
          union all select r.rngsubtype from pg_range r where t.oid in (r.rngtypid, r.rngmultitypid)) p)
-     select i.schema, i.name, i.column, format_type(t.oid, null) as type, i.plain as "isPlain", f.proname as input
+     select i.schema, i.name, i.column, format_type(t.oid, null) as type, f.proname as input
      from inner_types i join pg_type t on t.oid = i.typid join pg_proc f on f.oid = t.typinput
      where f.proname ~ '${neverRead.source}'
        or i.plain and (f.proname = 'charin' or f.proname ~ '^reg' and t.typname <> 'regrole')
