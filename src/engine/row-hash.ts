@@ -12,10 +12,14 @@ export interface ColumnType {
 /** `record`: fast, both servers of one major version; `text`: canonical text, any versions. */
 export type HashMethod = 'record' | 'text';
 
-// Types whose hash_record_extended is exact. The others go by their text: enums hash their OID, numeric and interval
-// hash equal values of different text alike, arrays hash without their dimensions.
-const exactlyHashed =
-  /^(text|character varying|boolean|smallint|integer|bigint|oid|uuid|bytea|date|time|timestamp)(\(\d+\))?( with(out)? time zone)?$/;
+// Types whose values hash_record_extended tells apart. The others go by what COPY writes of them: enums hash their OID,
+// numeric, interval, float and citext hash values alike that are written otherwise, arrays hash without their dimensions.
+const exactlyHashed = /^(text|character varying(\(\d+\))?|boolean|smallint|integer|oid|uuid|bytea|date)$/;
+// Their hash folds the upper half of 64 bits into the lower, so that 1 is like 4294967296 and -1 like 4294967295.
+const foldedWhenHashed = /^(bigint|time|timestamp)(\(\d+\))?( with(out)? time zone)?$/;
+// PostgreSQL's own types whose cast to text is what COPY writes. A cast of char(n) strips blanks, one of xml keeps a declaration
+// that COPY leaves out, and one of a type of the database's own may be anybody's function.
+const castAsWritten = /^(?!character\(|bpchar|xml)[^".]+$/;
 
 /**
  * One row's hash as an SQL expression over the alias `t`.
@@ -35,11 +39,18 @@ export function tableHashSql(from: string, columns: readonly ColumnType[], metho
   return `select count(*) as rows, coalesce(sum(${rowHash(columns, method)}), 0)::text as hash from ${from} t`;
 }
 
+// Collations never decide: one that isn't deterministic would take `bob` for `BOB`.
 function hashedValue({ name, type }: ColumnType, method: HashMethod): string {
   const value = `t.${identifier(name)}`;
   if (method === 'text') return value;
-  if (!exactlyHashed.test(type) || type === 'time with time zone') return `${value}::text`;
-  return /^(text|character varying)/.test(type) ? `${value} collate "C"` : value;
+  if (/^(text|character varying(\(\d+\))?)$/.test(type)) return `${value} collate "C"`;
+  if (exactlyHashed.test(type)) return value;
+  const folded = foldedWhenHashed.exec(type);
+  if (folded) {
+    const [, kind, , zone, without] = folded;
+    return `${kind === 'bigint' ? 'int8send' : `${kind}${zone && !without ? 'tz' : ''}_send`}(${value})`;
+  }
+  return `${castAsWritten.test(type) ? value : `row(${value})`}::text collate "C"`;
 }
 
 /** True when COPY's binary form of the column is the same on every server of one major version. */

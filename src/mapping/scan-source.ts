@@ -4,6 +4,7 @@ import { fromSql, selectSql, type ColumnCheck, type CompiledSource, type Compile
 import { lossCondition, type ValueType } from './loss';
 import { columnName } from './names';
 import type { Reader } from './reader';
+import { dependsOnTimeZone } from './values';
 
 export interface ScannedSource {
   findings: string[];
@@ -36,7 +37,12 @@ export async function scanSource(
   const invalid = await findInvalid(read, table, source);
   if (invalid.length > 0) return { findings: invalid, rows: null, isValid: false };
   const checks = await typeChecks({ read, describe }, source);
-  const findings: string[] = [];
+  const findings = checks
+    .filter(({ from, ...check }) => check.copiedFrom === null && dependsOnTimeZone(from, check))
+    .map(
+      ({ column, from, baseType }) =>
+        `The expression of ${columnName(table.target, column)} gives ${from.baseType}, and what it is as ${baseType} depends on a time zone. Say which, e.g. with at time zone 'UTC'.`,
+    );
   for (const check of checks.filter((item) => item.constant)) {
     findings.push(...(await constantProblems(read, table, check)));
   }

@@ -58,7 +58,7 @@ export function fitsAlways(from: Column, to: Column): boolean {
 }
 
 /** True when a value changes with the session's time zone on its way between the two types. */
-export function dependsOnTimeZone(from: Column, to: Column): boolean {
+export function dependsOnTimeZone(from: Pick<Column, 'baseType'>, to: Pick<Column, 'baseType'>): boolean {
   const zoned = (type: string) => /^time(stamp)? with time zone/.test(type);
   const local = (type: string) => /^(date|time(stamp)? without time zone)/.test(type);
   return (zoned(from.baseType) && local(to.baseType)) || (local(from.baseType) && zoned(to.baseType));

@@ -47,6 +47,11 @@ export interface EnumType extends TableName {
 
 export interface Sequence extends TableName {
   type: string;
+  /** As text, since they may be larger than a number of JavaScript. */
+  increment: string;
+  min: string;
+  max: string;
+  cycles: boolean;
   ownedBy: { table: TableName; column: string } | null;
   /** Columns that take their values from it: owned, identity, or by a default. */
   fills: { table: TableName; column: string }[];
@@ -208,6 +213,7 @@ async function readSequenceDefinitions(client: ClientBase, schemas: readonly str
        from filled f join pg_class c on c.oid = f.relid join pg_namespace n on n.oid = c.relnamespace
        join pg_attribute a on a.attrelid = f.relid and a.attnum = f.attnum and not a.attisdropped)
      select n.nspname as schema, c.relname as name, format_type(s.seqtypid, null) as type,
+       s.seqincrement::text as increment, s.seqmin::text as min, s.seqmax::text as max, s.seqcycle as cycles,
        array(select m.item from named m where m.sequence = c.oid and m.owned) as owned,
        array(select distinct on (m.item::text) m.item from named m where m.sequence = c.oid order by m.item::text) as fills
      from pg_sequence s join pg_class c on c.oid = s.seqrelid join pg_namespace n on n.oid = c.relnamespace

@@ -65,7 +65,8 @@ export async function prepareLike(
   for (const { name, schema, version } of extensions) {
     const there = await shortly(target, 'select 1 from pg_extension where extname = $1', [name]);
     if (there.length > 0) continue;
-    await target.query(`create schema if not exists ${identifier(schema)}`);
+    // Some stand in pg_catalog, which "create schema if not exists" refuses.
+    if (schema !== 'pg_catalog') await target.query(`create schema if not exists ${identifier(schema)}`);
     await target.query(
       `create extension ${identifier(name)} schema ${identifier(schema)} version ${literal(version)} cascade`,
     );

@@ -22,11 +22,15 @@ export async function findUncarriable(production: Client, schemas: readonly stri
   return findings;
 }
 
-// Each object with the schema of what it belongs to; extensions' objects and system schemas are not considered.
+// Each object with the schema of what it belongs to; extensions' objects and system schemas are not considered. Arrays of an
+// extension's types, and the types of its composites, are not listed as its own.
 const owners = `
   select 'pg_class'::regclass::oid as classid, oid as objid, relnamespace as ns from pg_class
   union all select 'pg_proc'::regclass, oid, pronamespace from pg_proc
-  union all select 'pg_type'::regclass, oid, typnamespace from pg_type
+  union all select 'pg_type'::regclass, t.oid, t.typnamespace from pg_type t
+    join pg_type e on e.oid = case when t.typcategory = 'A' and t.typelem <> 0 then t.typelem else t.oid end
+    where not exists (select from pg_depend x where x.deptype = 'e'
+      and (x.classid, x.objid) in (('pg_type'::regclass, e.oid), ('pg_class'::regclass, e.typrelid)))
   union all select 'pg_operator'::regclass, oid, oprnamespace from pg_operator
   union all select 'pg_collation'::regclass, oid, collnamespace from pg_collation
   union all select 'pg_constraint'::regclass, oid, connamespace from pg_constraint

@@ -26,7 +26,9 @@ import { tryRollbackChecks } from './old-version';
 import { findOversizedRows } from './oversized';
 import { findLockShortage, findMissingPrivileges } from './privileges';
 import type { PreflightResult } from './result';
+import { lookAtSequences } from './sequences';
 import { findSessionShortage } from './sessions';
+import { findUnreadableValues } from './unreadable';
 
 /** What the database part of preflight leaves for the parts that follow. */
 export interface DatabaseFindings {
@@ -80,6 +82,7 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
       ...(await compareDatabases(opened, places, run)),
       ...(await findUncarriable(production, schemas)),
       ...(await findOversizedRows(production, schemas, await likelyFormat(opened))),
+      ...(await findUnreadableValues(production, schemas)),
       ...(await findSubscriptions(production)),
       ...(await findMissingPrivileges(production, schemas)),
       ...(await findLockShortage(production, schemas)),
@@ -197,9 +200,12 @@ export async function checkMapping(
       withClient(fresh.url, 'preflight', async (shadow) => {
         const compiled = await compilePlan(plan, production, shadow);
         const scan = await scanMapping(production, compiled, schemas);
+        const sequences = await lookAtSequences(production, shadow, { compiled, schemas });
+        result.notes.push(...sequences.notes);
         result.findings.push(
           ...compiled.findings,
           ...scan.findings,
+          ...sequences.findings,
           ...(await checkAssertions(shadow, compiled, schemas)),
         );
         result.dropped = scan.dropped;

@@ -60,17 +60,28 @@ export async function makeZoo(): Promise<TestDatabase> {
   return database;
 }
 
-/** The zoo's definition as pg_dump gives it, without schemas and extensions. */
-export async function zooDdl(url: string): Promise<string> {
-  const dump = await dumpSchema(url, zooSchemas, { owners: true });
+/** A database's definition as pg_dump gives it, without schemas and extensions. */
+export async function zooDdl(url: string, schemas = zooSchemas): Promise<string> {
+  const dump = await dumpSchema(url, schemas, { owners: true });
   return dumpSql(dump, [...dump.pre, ...dump.post], await withClient(url, 'zoo', majorVersion));
 }
 
 /** What a schema step would do: the definition, on empty schemas like production's. */
-export async function deployZoo(url: string, ddl: string, like: string): Promise<void> {
+export async function deployInto(
+  url: string,
+  ddl: string,
+  { like, schemas }: { like: string; schemas: readonly string[] },
+): Promise<void> {
   await withClient(url, 'zoo', async (client) => {
-    await withClient(like, 'zoo', (production) => prepareLike(client, production, zooSchemas));
+    await withClient(like, 'zoo', (production) => prepareLike(client, production, schemas));
     await client.query(ddl);
+  });
+}
+
+/** The zoo's definition deployed, its views filled. */
+export async function deployZoo(url: string, ddl: string, like: string): Promise<void> {
+  await deployInto(url, ddl, { like, schemas: zooSchemas });
+  await withClient(url, 'zoo', async (client) => {
     // As a step that makes its views anew would leave them; the empty one stays empty.
     await client.query(`set search_path = zoo, public; refresh materialized view zoo.grouped_filled; refresh materialized view zoo.filled;
       refresh materialized view "from"."on filled"; refresh materialized view zoo.after_early; refresh materialized view zoo.early`);
@@ -78,13 +89,13 @@ export async function deployZoo(url: string, ddl: string, like: string): Promise
 }
 
 /** A plan whose mapping is empty. */
-export function identityPlan(): Plan {
+export function identityPlan(schemas = zooSchemas): Plan {
   return {
     name: 'zoo',
     hash: 'plan',
     mapping: 'mapping.yaml',
     mappingText: '{}',
-    databases: { production: { urlEnv: 'ZOO', schemas: zooSchemas } },
+    databases: { production: { urlEnv: 'ZOO', schemas } },
   } as unknown as Plan;
 }
 
