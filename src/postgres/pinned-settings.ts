@@ -44,6 +44,7 @@ export const everywhere: Readonly<Record<string, string>> = {
   lock_timeout: '0',
   idle_in_transaction_session_timeout: '0',
   idle_session_timeout: '0',
+  exit_on_error: 'off',
   vacuum_cost_delay: '0',
   // Where new tables go.
   default_table_access_method: 'heap',
@@ -206,7 +207,7 @@ export const leftAlone: readonly { because: string; names: readonly string[] }[]
     because: 'for those who develop or rescue a server',
     names: [
       ...['allow_in_place_tablespaces', 'allow_system_table_mods', 'debug_discard_caches'],
-      ...['debug_logical_replication_streaming', 'exit_on_error', 'ignore_system_indexes'],
+      ...['debug_logical_replication_streaming', 'ignore_system_indexes'],
       ...['jit_debugging_support', 'jit_dump_bitcode', 'jit_profiling_support', 'logical_replication_mode'],
       ...['optimize_bounded_sort', 'post_auth_delay', 'trace_lock_oidmin', 'trace_lock_table', 'trace_locks'],
       ...['trace_lwlocks', 'trace_userlocks', 'wal_consistency_checking', 'send_abort_for_crash', 'seed'],
