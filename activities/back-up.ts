@@ -16,6 +16,7 @@ import { countDrops } from '../src/migrate/verify';
 import { hashOfNewSchema, lookAgain } from '../src/new-schema/learnt';
 import { inTransaction } from '../src/postgres/connect';
 import { createDatabase } from '../src/postgres/databases';
+import { readOwnSettings } from '../src/postgres/own-settings';
 import { databaseOf } from '../src/postgres/url';
 import type { Settings } from '../src/settings/read';
 import { openRun, type Moved, type RunRef } from './context';
@@ -76,7 +77,10 @@ export function backUpActivities(settings: Settings) {
             run.work(),
           );
           const compiled = await compilePlan(run.plan, backup.client, learnt.catalog);
-          const dropped = await countDrops(backup.client, compiled, run.schemas);
+          const dropped = await countDrops(backup.client, compiled, {
+            schemas: run.schemas,
+            own: await readOwnSettings(production.client),
+          });
           const moved =
             claim.phase === 'sealed'
               ? await run.mirrored(production.client)
@@ -110,7 +114,12 @@ export function backUpActivities(settings: Settings) {
             (await learntOf(production.client)).catalog,
           );
           const manifest = await sealedManifest(backup.client);
-          return { newRows: await countNewRows(backup.client, compiled, manifest, run.schemas) };
+          return {
+            newRows: await countNewRows(backup.client, compiled, manifest, {
+              schemas: run.schemas,
+              own: await readOwnSettings(production.client),
+            }),
+          };
         },
       );
     },

@@ -127,7 +127,7 @@ describe('finds', () => {
       ],
     });
     const compiled = await databases.compile(d('a int'), d('a int'), mapping);
-    expect(await checkAssertions(databases.target, compiled, ['public'])).toEqual([
+    expect(await checkAssertions(databases.target, compiled, { schemas: ['public'], own: {} })).toEqual([
       'The assertion "bad" cannot run on the new schema: column "nothing" does not exist. Correct its SQL.',
     ]);
   });

@@ -81,7 +81,7 @@ describe('lets through', () => {
     const mapping = readFileSync(path.join(folder, 'mapping.yaml'), 'utf8');
     const compiled = await databases.compile(sql('before'), sql('after'), mapping);
     expect(compiled.findings).toEqual([]);
-    expect(await checkAssertions(databases.target, compiled, ['public'])).toEqual([]);
+    expect(await checkAssertions(databases.target, compiled, { schemas: ['public'], own: {} })).toEqual([]);
     const plain = compiled.tables.filter((table) =>
       table.sources.every((source) => source.checks.length === 0),
     );

@@ -4,6 +4,7 @@ import { standingAt } from '../src/ledger/claim';
 import { mayGo, needsRestore, wayBack, type Standing, type Way } from '../src/ledger/phases';
 import { ledgerTables } from '../src/ledger/tables';
 import { defaultPrivilegesSql } from '../src/postgres/default-privileges';
+import { computing, everywhere, pinOptions } from '../src/postgres/pinned-settings';
 
 /** Where a ledger can stand, and the headings to follow; `because` says when, where there is a choice. */
 export interface Entry {
@@ -22,6 +23,10 @@ const pieces = {
     begin: '<!-- The block below is written by `npm run generate` from src/ledger/tables.ts. -->',
     end: '<!-- The end of the block. -->',
   },
+  settings: {
+    begin: '# Written by `npm run generate` from src/postgres/pinned-settings.ts, to its end.',
+    end: '# The end of settings.',
+  },
   privileges: {
     begin: '# Written by `npm run generate` from src/postgres/default-privileges.ts, to its end.',
     end: '# The end of default privileges.',
@@ -38,6 +43,7 @@ export function byHandPage(page: string): string {
   const texts = {
     ways: listOf(byHandEntries()),
     tables: removal(),
+    settings: sessionSettings(),
     privileges: withoutDefaultPrivileges(),
   };
   return (Object.keys(texts) as (keyof typeof texts)[]).reduce(
@@ -216,6 +222,17 @@ function removal(): string {
     'drop schema kirikae;',
     'SQL',
     '```',
+  ].join('\n');
+}
+
+// What indexes, checks and views compute under is production's own where they are made again.
+function sessionSettings(): string {
+  const lines = (settings: Readonly<Record<string, string>>) =>
+    wrap(pinOptions(settings).replaceAll('\\ ', '\\\u0001'), '  ').join('\n').replaceAll('\u0001', ' ');
+  return [
+    `PINS='${lines({ ...everywhere, synchronous_commit: 'on' })}'`,
+    `export PGOPTIONS="$PINS`,
+    `  ${lines(computing)}"`,
   ].join('\n');
 }
 

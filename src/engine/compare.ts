@@ -3,6 +3,7 @@ import type { Client } from 'pg';
 import { all } from '../postgres/connect';
 import type { Work } from '../postgres/endpoint';
 import { inSessions } from '../postgres/lanes';
+import { settingOwn, type OwnSettings } from '../postgres/own-settings';
 import { identifiers } from '../postgres/sql';
 import type { Phase } from './parts';
 import { tableHashSql, type ColumnType, type HashMethod } from './row-hash';
@@ -24,6 +25,8 @@ export interface Hashing extends Work {
   url: string;
   method: HashMethod;
   searchPath?: readonly string[];
+  /** Production's, for the expressions of a mapping; stored rows are hashed under the pins. */
+  own?: OwnSettings;
   /** The snapshot that a live database is read at (`holdSnapshot`). */
   snapshot?: string;
   /** Where results are kept so that a retry goes on: a session on the database with the checkpoint tables. */
@@ -40,6 +43,7 @@ export async function hashTables(
   const prepare = async (client: Client) => {
     if (hashing.searchPath?.length)
       await client.query(`set search_path = ${identifiers(hashing.searchPath)}`);
+    if (hashing.own) await client.query(settingOwn(hashing.own));
     if (hashing.snapshot) await beginReading(client, hashing.snapshot);
   };
   // The lanes share the session that notes results: one after the other.

@@ -8,6 +8,7 @@ import { KirikaeError } from '../errors';
 import { all, commitForGood, inTransaction, one } from '../postgres/connect';
 import type { Work } from '../postgres/endpoint';
 import { withCutSessions } from '../postgres/lanes';
+import { forIncoming, readOwnSettings, settingOwn } from '../postgres/own-settings';
 import { mustEndSessions } from '../postgres/sessions';
 import { identifiers } from '../postgres/sql';
 import type { Phase } from './parts';
@@ -56,7 +57,7 @@ export async function copyGroup(task: CopyGroup): Promise<Copied> {
   return withCutSessions(sessions, task.signal, async (source, target) => {
     await takeGroup(target, task);
     await target.query('set synchronous_commit = off');
-    if (task.searchPath.length > 0) await source.query(`set search_path = ${identifiers(task.searchPath)}`);
+    await computeAsProduction({ source, target }, task);
     if (task.targetPath.length > 0) await target.query(`set search_path = ${identifiers(task.targetPath)}`);
     const parts = await openParts(target, task);
     await beginReading(source, task.snapshot);
@@ -65,6 +66,21 @@ export async function copyGroup(task: CopyGroup): Promise<Copied> {
     await source.query('commit');
     return sealGroup(target, task);
   });
+}
+
+// A mapping's expressions see production's own settings, and both sessions the same, so that text forms agree. Otherwise only
+// the target computes (checks, generated columns), from text of pinned form.
+async function computeAsProduction(
+  { source, target }: { source: Client; target: Client },
+  { searchPath, phase }: CopyGroup,
+): Promise<void> {
+  const own = await readOwnSettings(phase.name === 'backup' || phase.name === 'aside' ? source : target);
+  if (phase.name !== 'migrate') {
+    await target.query(settingOwn(forIncoming(own)));
+    return;
+  }
+  await target.query(settingOwn(own));
+  await source.query(`${settingOwn(own)} set search_path = ${identifiers(searchPath)}`);
 }
 
 // A predecessor that was frozen may wake up: its writing session, which holds this lock, is ended first.

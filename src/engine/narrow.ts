@@ -4,6 +4,7 @@ import { failureType, sentence } from '../errors';
 import { all } from '../postgres/connect';
 import type { Place, Work } from '../postgres/endpoint';
 import { withCutSessions } from '../postgres/lanes';
+import { settingOwn, type OwnSettings } from '../postgres/own-settings';
 import { identifier, identifiers, type TableName } from '../postgres/sql';
 import { rowHash, type ColumnType, type HashMethod } from './row-hash';
 
@@ -11,6 +12,7 @@ import { rowHash, type ColumnType, type HashMethod } from './row-hash';
 export interface Side extends Place {
   from: string;
   searchPath?: readonly string[];
+  own?: OwnSettings;
 }
 
 export interface Narrowing extends Pick<Work, 'label' | 'signal'> {
@@ -60,7 +62,8 @@ export async function findDifferingRows(narrowing: Narrowing): Promise<Differing
   const sessions = [left, right].map(({ url }) => ({ url, label: `${label} narrow` }));
   return withCutSessions(sessions, signal, async (...clients) => {
     for (const [n, client] of clients.entries()) {
-      const path = [left, right][n]?.searchPath;
+      const { searchPath: path, own } = [left, right][n] ?? {};
+      if (own) await client.query(settingOwn(own));
       if (path?.length) await client.query(`set search_path = ${identifiers(path)}`);
       await client.query('begin isolation level repeatable read read only');
     }

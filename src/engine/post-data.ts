@@ -7,6 +7,7 @@ import { applyDdl } from '../postgres/ddl';
 import { parseDump } from '../postgres/dump';
 import type { Endpoint, Work } from '../postgres/endpoint';
 import { inSessions } from '../postgres/lanes';
+import { readOwnSettings, settingOwn } from '../postgres/own-settings';
 import { identifiers, qualified } from '../postgres/sql';
 import type { Phase } from './parts';
 import { readStoredTables } from './tables';
@@ -58,7 +59,9 @@ const deadlocksBorne = 5;
  */
 export async function applyPostData(post: PostData): Promise<void> {
   await hurryAutovacuum(post.target.client);
-  const { prelude, steps } = await planSteps(post);
+  const { prelude: ofDump, steps } = await planSteps(post);
+  // Indexes and checks may call functions that only claim to be immutable: as for the applications that will use them.
+  const prelude = `${ofDump}\n${settingOwn(await readOwnSettings(post.target.client))}`;
   const done = await stagesOf(post);
   const open = (kind: Step['kind']) => steps.filter((step) => step.kind === kind && !done.has(step.name));
   const sqlOf = (list: readonly Step[]) => [prelude, ...list.map((step) => step.sql)].join('\n');
@@ -135,7 +138,9 @@ export async function analyzeTables(
   const tables = await readStoredTables(target.client, schemas);
   const prepare = async (client: Client) => {
     await prepareBuilding(client);
-    await client.query(`set search_path = ${identifiers(schemas)}`);
+    await client.query(
+      `${settingOwn(await readOwnSettings(client))} set search_path = ${identifiers(schemas)}`,
+    );
     if (sample !== undefined) await client.query(`set default_statistics_target = ${sample}`);
   };
   await inSessions(

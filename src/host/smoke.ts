@@ -2,6 +2,7 @@
 import path from 'node:path';
 import { KirikaeError, failWith } from '../errors';
 import { all, inTransaction, withClient } from '../postgres/connect';
+import { readOwnSettings, settingOwn } from '../postgres/own-settings';
 import { identifiers } from '../postgres/sql';
 import { namedVariables } from '../settings/environment';
 import type { Plan } from '../settings/read';
@@ -36,7 +37,10 @@ export async function runCheck(
         inTransaction(
           client,
           async () => {
-            await client.query(`set local search_path = ${identifiers(plan.databases.production.schemas)}`);
+            const own = settingOwn(await readOwnSettings(client), 'local');
+            await client.query(
+              `${own} set local search_path = ${identifiers(plan.databases.production.schemas)}`,
+            );
             const rows = await all(client, check.sql).catch((error: unknown) =>
               failWith(error, (why) => `The check "${check.name}" can't be read: ${why}.`),
             );

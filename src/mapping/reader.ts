@@ -1,6 +1,7 @@
 /** Single read-only statements on a database in use: each in a transaction of its own, its errors sorted. */
 import type { ClientBase, FieldDef } from 'pg';
 import { codeOf, isStatementsFault, sentence } from '../errors';
+import { settingOwn, type MappingSession } from '../postgres/own-settings';
 import { identifiers } from '../postgres/sql';
 
 export type Read =
@@ -11,22 +12,21 @@ export type Read =
 export type Reader = (sql: string) => Promise<Read>;
 
 const settings = [
-  `set local timezone = 'UTC'`,
-  `set local datestyle = 'ISO, YMD'`,
-  `set local intervalstyle = 'postgres'`,
   'set local extra_float_digits = 3',
   'set local statement_timeout = 0',
   'set local row_security = off',
 ].join('; ');
 
 /**
- * Makes a function that reads with the schemas as search_path and leaves nothing behind in the session, which must not be
+ * Makes a function that reads as a mapping's SQL does and leaves nothing behind in the session, which must not be
  * in a transaction. An error of the statement is an answer; any other (a lost connection, a cancel) is thrown.
  */
-export function openReader(client: ClientBase, schemas: readonly string[]): Reader {
+export function openReader(client: ClientBase, { schemas, own }: MappingSession): Reader {
   const path = schemas.length > 0 ? identifiers(schemas) : `''`;
   return async (sql) => {
-    await client.query(`begin read only; ${settings}; set local search_path = ${path}`);
+    await client.query(
+      `begin read only; ${settings}; ${settingOwn(own, 'local')} set local search_path = ${path}`,
+    );
     try {
       const { rows, fields } = await client.query<Record<string, string | null>>(sql);
       await client.query('commit');

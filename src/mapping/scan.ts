@@ -1,6 +1,7 @@
 /** Reads production before the downtime: values that would not fit, NULLs, doubled keys and what will be dropped, counted. */
 import type { ClientBase } from 'pg';
 import type { Dropped } from '../contract';
+import { readOwnSettings, type MappingSession } from '../postgres/own-settings';
 import { identifier, identifiers, qualified, readable } from '../postgres/sql';
 import {
   fromSql,
@@ -30,8 +31,9 @@ export async function scanMapping(
   compiled: CompiledMapping,
   schemas: readonly string[],
 ): Promise<Scan> {
-  const read = openReader(client, schemas);
-  const describe = openReader(client, []);
+  const own = await readOwnSettings(client);
+  const read = openReader(client, { schemas, own });
+  const describe = openReader(client, { schemas: [], own });
   const findings: string[] = [];
   const tables: TablePlan[] = [];
   for (const table of compiled.tables) {
@@ -72,9 +74,9 @@ export async function volatileFunctionNames(client: ClientBase): Promise<Set<str
 export async function checkAssertions(
   client: ClientBase,
   compiled: CompiledMapping,
-  schemas: readonly string[],
+  session: MappingSession,
 ): Promise<string[]> {
-  const read = openReader(client, schemas);
+  const read = openReader(client, session);
   const findings: string[] = [];
   for (const { name, sql } of compiled.assertions) {
     const result = await read(`select 1 from (${sql}) as found limit 0`);

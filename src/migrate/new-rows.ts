@@ -2,7 +2,8 @@
 import type { Client } from 'pg';
 import type { Manifest } from '../backup/manifest';
 import { type CompiledMapping, type CompiledSource, fromSql } from '../mapping/compiled';
-import { one } from '../postgres/connect';
+import { one, pin } from '../postgres/connect';
+import { settingOwn, type MappingSession } from '../postgres/own-settings';
 import { identifiers, qualified } from '../postgres/sql';
 
 /** Rows of all new tables: a base select gives every sealed row once, extra rows are counted. */
@@ -10,7 +11,7 @@ export async function countNewRows(
   backup: Client,
   compiled: CompiledMapping,
   manifest: Manifest,
-  schemas: readonly string[],
+  { schemas, own }: MappingSession,
 ): Promise<number> {
   const sealed = new Map(manifest.tables.map((table) => [qualified(table), table.rows]));
   const rowsOf = async (source: CompiledSource) => {
@@ -18,9 +19,9 @@ export async function countNewRows(
     if (known !== undefined) return known;
     return Number((await one<{ rows: string }>(backup, `select count(*) as rows ${fromSql(source)}`)).rows);
   };
-  await backup.query(`set search_path = ${identifiers(schemas)}`);
+  await backup.query(`${settingOwn(own)} set search_path = ${identifiers(schemas)}`);
   let rows = 0;
   for (const source of compiled.tables.flatMap((table) => table.sources)) rows += await rowsOf(source);
-  await backup.query(`set search_path = ''`);
+  await pin(backup);
   return rows;
 }

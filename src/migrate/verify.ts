@@ -10,8 +10,9 @@ import { type CompiledMapping, type CompiledTable, selectSql } from '../mapping/
 import { compareWithLearnt } from '../new-schema/deploy';
 import type { Learnt } from '../new-schema/learnt';
 import type { Catalog } from '../postgres/catalog';
-import { all, inTransaction, one } from '../postgres/connect';
+import { all, inTransaction, one, pin } from '../postgres/connect';
 import type { Pair, Work } from '../postgres/endpoint';
+import { readOwnSettings, settingOwn, type MappingSession } from '../postgres/own-settings';
 import { identifiers, qualified, readable, type TableName } from '../postgres/sql';
 import { sameMajor } from '../postgres/versions';
 import type { Plan } from '../settings/read';
@@ -37,7 +38,8 @@ export async function verifyMigration(
   const { schemas } = plan.databases.production;
   const compiled = await compileForRun(plan, backup, production);
   const method = (await sameMajor(production, backup)) ? 'record' : 'text';
-  const hashing = { ...work, method, searchPath: schemas } as const;
+  const own = await readOwnSettings(production);
+  const hashing = { ...work, method, searchPath: schemas, own } as const;
   const roots = await partitionedTables(production, schemas);
   const expected = await hashTables(compiled.tables.flatMap(sourceJobs), {
     ...hashing,
@@ -52,7 +54,7 @@ export async function verifyMigration(
     ...(await contentProblems(compiled.tables, [expected, found], (table) =>
       narrowMapped(table, { ...databases, catalog: learnt.catalog }, hashing),
     )),
-    ...(await failedAssertions(production, compiled, schemas)),
+    ...(await failedAssertions(production, compiled, { schemas, own })),
   ];
   if (problems.length > 0) {
     throw new KirikaeError(
@@ -64,7 +66,7 @@ export async function verifyMigration(
   const tables = compiled.tables.map((table) => tableReport(table, expected, found));
   return {
     tables,
-    dropped: await countDrops(backup, compiled, schemas),
+    dropped: await countDrops(backup, compiled, { schemas, own }),
     rows: tables.reduce((sum, table) => sum + (table.targetRows ?? 0), 0),
     assertions: compiled.assertions.map((assertion) => assertion.name),
   };
@@ -74,15 +76,15 @@ export async function verifyMigration(
 export async function countDrops(
   client: Client,
   compiled: CompiledMapping,
-  schemas: readonly string[],
+  { schemas, own }: MappingSession,
 ): Promise<Dropped[]> {
   const dropped: Dropped[] = [];
-  await client.query(`set search_path = ${identifiers(schemas)}`);
+  await client.query(`${settingOwn(own)} set search_path = ${identifiers(schemas)}`);
   for (const { what, reason, countSql } of compiled.drops) {
     const row = await one<Record<string, string>>(client, countSql);
     dropped.push({ what, reason, rows: Number(Object.values(row)[0]) });
   }
-  await client.query(`set search_path = ''`);
+  await pin(client);
   return dropped;
 }
 
@@ -171,7 +173,8 @@ async function narrowMapped(
     label,
     signal,
     searchPath,
-  }: Pick<Narrowing, 'method' | 'label' | 'signal'> & Pick<Side, 'searchPath'>,
+    own,
+  }: Pick<Narrowing, 'method' | 'label' | 'signal'> & Pick<Side, 'searchPath' | 'own'>,
 ): Promise<string> {
   const columns = filledColumns(table);
   const ownKey = await readPrimaryKey(production.client, table.target);
@@ -190,8 +193,9 @@ async function narrowMapped(
       title: "the mapping's rows",
       from: `(${selects.join(' union all ')})`,
       searchPath,
+      own,
     },
-    right: { ...production, from: qualified(table.target), searchPath },
+    right: { ...production, from: qualified(table.target), searchPath, own },
     columns,
     key: isFilled ? key : [],
   });
@@ -200,14 +204,14 @@ async function narrowMapped(
 async function failedAssertions(
   client: Client,
   compiled: CompiledMapping,
-  schemas: readonly string[],
+  { schemas, own }: MappingSession,
 ): Promise<string[]> {
   const problems: string[] = [];
   for (const assertion of compiled.assertions) {
     await inTransaction(
       client,
       async () => {
-        await client.query(`set local search_path = ${identifiers(schemas)}`);
+        await client.query(`${settingOwn(own, 'local')} set local search_path = ${identifiers(schemas)}`);
         // Counted, not looked for with "limit 1": no row is expected, and a plan for the first row is slow to find none.
         const { rows } = await one<{ rows: string }>(
           client,

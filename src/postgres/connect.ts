@@ -2,39 +2,11 @@
 import { Client } from 'pg';
 import { KirikaeError, failureType } from '../errors';
 import { endSession, limits, shortly, socketOf, watch } from './deadline';
+import { pinNetwork, pinned } from './pinned-settings';
 import { clientConfig } from './url';
 
 /** Sessions of a run carry this prefix in application_name, so that a fence and a successor can tell them apart. */
 export const APPLICATION = 'kirikae';
-
-// Text forms must not depend on a role's or database's settings, and no time-out may cut a long copy short.
-const sessionSettings: Record<string, string> = {
-  search_path: '',
-  default_transaction_read_only: 'off',
-  statement_timeout: '0',
-  lock_timeout: '0',
-  idle_in_transaction_session_timeout: '0',
-  idle_session_timeout: '0',
-  client_encoding: 'UTF8',
-  standard_conforming_strings: 'on',
-  DateStyle: 'ISO, YMD',
-  IntervalStyle: 'postgres',
-  TimeZone: 'UTC',
-  extra_float_digits: '3',
-  bytea_output: 'hex',
-  xmloption: 'content',
-  row_security: 'off',
-  transaction_timeout: '0',
-};
-
-// What finds a lost network; a server that doesn't allow one of them keeps its own.
-const networkSettings: Record<string, string> = {
-  tcp_keepalives_idle: '10',
-  tcp_keepalives_interval: '5',
-  tcp_keepalives_count: '3',
-  tcp_user_timeout: '30s',
-  client_connection_check_interval: '2s',
-};
 
 // Commits survive a crash of the server, whatever database, role or server say; what they want beyond that stays.
 const forGood = (setting: string) => `case ${setting} when 'remote_apply' then ${setting} else 'on' end`;
@@ -61,9 +33,9 @@ export async function connect(url: string, label: string): Promise<Client> {
   await client.connect();
   try {
     const identify = watch(client, url);
-    const [backend] = await set<{ pid: number; start: string }>(client, setAndIdentify, sessionSettings);
+    const [backend] = await shortly<{ pid: number; start: string }>(client, pinAndIdentify);
     if (backend) identify(backend);
-    await set(client, `select ${setThem}`, networkSettings).catch((error: unknown) => {
+    await shortly(client, pinNetwork).catch((error: unknown) => {
       if (failureType(error) !== 'StepFailed') throw error;
     });
     return client;
@@ -73,19 +45,19 @@ export async function connect(url: string, label: string): Promise<Client> {
   }
 }
 
-// A setting that this server doesn't know is left alone. Without pg_settings, which costs more than all the rest.
-const setThem = `(select count(pg_catalog.set_config(name, value, false)) from unnest($1::text[], $2::text[]) as wanted(name, value)
-  where pg_catalog.current_setting(name, true) is not null)`;
-
-// A fresh session's synchronous_commit is what database, role and server give it.
-const setAndIdentify = `select ${setThem},
+// A fresh session's synchronous_commit is what database, role and server give it. The transaction says what it is: as a
+// serializable, deferrable one it would wait for every other that writes.
+const pinAndIdentify = `begin isolation level read committed, read write, not deferrable;
+select ${pinned} as pinned,
   pg_catalog.set_config('synchronous_commit', ${forGood(`pg_catalog.current_setting('synchronous_commit')`)}, false),
   pg_catalog.pg_backend_pid() as pid,
   (select pg_catalog.to_char(backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')
-   from pg_catalog.pg_stat_activity where pid = pg_catalog.pg_backend_pid()) as start`;
+   from pg_catalog.pg_stat_activity where pid = pg_catalog.pg_backend_pid()) as start;
+commit`;
 
-function set<T>(client: Client, sql: string, settings: Record<string, string>): Promise<T[]> {
-  return shortly<T>(client, sql, [Object.keys(settings), Object.values(settings)]);
+/** Makes the session's settings ours again, after SQL that has its own. A transaction's end doesn't undo it. */
+export async function pin(client: Client): Promise<void> {
+  await shortly(client, `select ${pinned} as pinned`);
 }
 
 /** Ends a session, one that is gone already or whose server doesn't answer too. */

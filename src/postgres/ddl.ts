@@ -1,6 +1,7 @@
 /** Applying a dump's entries. */
 import type { Client } from 'pg';
 import { failWith } from '../errors';
+import { pin } from './connect';
 
 /**
  * Applies DDL entries as one query, hence in one transaction.
@@ -9,15 +10,11 @@ import { failWith } from '../errors';
  */
 export async function applyDdl(client: Client, sql: string, what: string): Promise<void> {
   try {
-    await client.query(`set client_min_messages = warning;\n${sql}`);
+    await client.query(sql);
   } catch (error) {
     failWith(error, (why) => `The ${what} can't be applied to database ${client.database ?? ''}: ${why}.`);
   } finally {
-    // A dump's prelude leaves its own session settings behind.
-    await client
-      .query(
-        `set client_min_messages = warning; set row_security = off; set check_function_bodies = on; set search_path = ''`,
-      )
-      .catch(() => undefined);
+    // A dump's prelude leaves its own session settings behind. In a transaction that failed its rollback puts them back.
+    await pin(client).catch(() => undefined);
   }
 }

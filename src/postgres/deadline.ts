@@ -70,13 +70,14 @@ function standbyWaits(): StandbyWaits {
 }
 
 /**
- * Runs a statement that is known to be short.
- * @returns its rows
+ * Runs a statement that is known to be short, or several in one message.
+ * @returns its rows; of several those of the first SELECT
  * @throws KirikaeError Outage when it has no answer after `limits.short`: its session is ended then; else the driver's error
  */
 export async function shortly<T>(client: Client, sql: string, values: readonly unknown[] = []): Promise<T[]> {
   const config: WithDeadline = { text: sql, values: [...values], deadline: limits.short };
-  return (await client.query(config)).rows as T[];
+  const results = [await client.query(config)].flat();
+  return (results.find(({ command }) => command === 'SELECT') ?? results[0])?.rows as T[];
 }
 
 /** The socket under a session. */
@@ -229,7 +230,9 @@ async function ask<T>(url: string, sql: string, values: unknown[]): Promise<T[] 
   second.on('error', () => undefined);
   try {
     await second.connect();
-    await second.query('set search_path = pg_catalog');
+    // It must not wait for others itself, as where serializable and deferrable are the database's defaults.
+    await second.query(`set search_path = pg_catalog;
+      set session characteristics as transaction isolation level read committed, read write, not deferrable`);
     return (await second.query(sql, values)).rows as T[];
   } catch {
     return undefined;

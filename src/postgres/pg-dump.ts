@@ -6,17 +6,20 @@ import type { Readable } from 'node:stream';
 import { KirikaeError, failureTypeOfText } from '../errors';
 import { drain, exitOf, type Child } from '../exit';
 import { baseEnvironment } from '../settings/environment';
-import { withoutPassword } from './url';
+import { pinOptions } from './pinned-settings';
+import { withOptions, withoutPassword } from './url';
 
 export async function runPgDump(
   url: string,
   schemas: readonly string[],
   { owners }: { owners: boolean },
 ): Promise<string> {
-  const { url: place, password } = withoutPassword(url);
+  const { url: place, password } = withoutPassword(withOptions(url, pinOptions()));
   const args = [
     '--schema-only',
     '--quote-all-identifiers',
+    // The text is read as UTF-8 here, and its first line says so to whoever applies it.
+    '--encoding=UTF8',
     ...(owners ? [] : ['--no-owner', '--no-privileges', '--no-tablespaces']),
     ...schemas.map((schema) => `--schema="${schema.replaceAll('"', '""')}"`),
     `--dbname=${place}`,
@@ -27,7 +30,6 @@ export async function runPgDump(
     // Its own words are judged, so they must be in one language.
     LC_MESSAGES: 'C',
     PGAPPNAME: 'kirikae pg_dump',
-    PGOPTIONS: '-c statement_timeout=0 -c lock_timeout=0',
   });
 }
 

@@ -113,10 +113,17 @@ export function clientConfig(url: string): ClientConfig {
  * a kind of session goes: libpq could take the fenced server for a standby and refuse it.
  */
 export function throughTheFence(url: string): string {
+  return withOptions(
+    change(url, ({ parameters }) => ({ parameters: without(parameters, 'target_session_attrs') })),
+    THROUGH_THE_FENCE,
+  );
+}
+
+/** The URL with more `options` for its sessions; what is said last holds. */
+export function withOptions(url: string, more: string): string {
   return change(url, ({ parameters }) => {
-    const options = parameters.get('options');
-    const given = without(parameters, 'options', 'target_session_attrs');
-    return { parameters: given.set('options', [options, THROUGH_THE_FENCE].filter(Boolean).join(' ')) };
+    const options = [parameters.get('options'), more].filter(Boolean).join(' ');
+    return { parameters: without(parameters, 'options').set('options', options) };
   });
 }
 

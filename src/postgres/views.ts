@@ -1,6 +1,7 @@
 /** Materialized views: which hold rows, and filling them after the tables. */
 import type { Client } from 'pg';
 import { all } from './connect';
+import { readOwnSettings, settingOwn } from './own-settings';
 import { identifiers, qualified, type TableName } from './sql';
 
 /** The materialized views that hold rows, each after those it reads: directly or through other views. */
@@ -19,12 +20,13 @@ export async function filledViews(client: Client, schemas: readonly string[]): P
   );
 }
 
-/** Refreshes materialized views in the order given, in the caller's transaction. */
+/** Refreshes materialized views in the order given, in the caller's transaction, as production's applications would. */
 export async function refreshViews(
   client: Client,
   schemas: readonly string[],
   views: readonly TableName[],
 ): Promise<void> {
-  await client.query(`set local search_path = ${identifiers(schemas)}`);
+  const own = settingOwn(await readOwnSettings(client), 'local');
+  await client.query(`${own} set local search_path = ${identifiers(schemas)}`);
   for (const view of views) await client.query(`refresh materialized view ${qualified(view)}`);
 }

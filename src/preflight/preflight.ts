@@ -14,6 +14,7 @@ import { cleanShadow, prepareShadow } from '../new-schema/shadow';
 import { inTransaction, withClient } from '../postgres/connect';
 import { dumpHash, dumpSchema } from '../postgres/dump';
 import { placesOf } from '../postgres/endpoint';
+import { readOwnSettings } from '../postgres/own-settings';
 import { listObjects } from '../postgres/managed-schemas';
 import { sameMajor } from '../postgres/versions';
 import type { Plan } from '../settings/read';
@@ -29,6 +30,7 @@ import type { PreflightResult } from './result';
 import { lookAtSequences } from './sequences';
 import { findSessionShortage } from './sessions';
 import { findUnreadableValues } from './unreadable';
+import { findSettings } from './settings';
 
 /** What the database part of preflight leaves for the parts that follow. */
 export interface DatabaseFindings {
@@ -88,6 +90,9 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
       ...(await findLockShortage(production, schemas)),
       ...(await findSessionShortage(opened, places)),
     );
+    const settings = await findSettings(opened, places.backup.url);
+    result.findings.push(...settings.findings);
+    result.notes.push(...settings.notes);
     const clones = plan.databases.backup.method === 'clone';
     if (clones) result.findings.push(...(await findCloneObstacles(opened, places.backup.url)));
     const keeps = plan.reset?.mode === 'keep';
@@ -149,11 +154,14 @@ async function likelyFormat({ production, backup }: Opened): Promise<'binary' | 
 
 /** Runs the schema step on the shadow, which must gain objects. @returns findings */
 export async function deployToShadow(plan: Plan, key: string, signal?: AbortSignal): Promise<string[]> {
-  const shadow = placesOf(plan).shadow.url;
+  const places = placesOf(plan);
+  const [production, shadow] = [places.production.url, places.shadow.url];
   const { schemas } = plan.databases.production;
   try {
     return await withClient(shadow, 'shadow', async (client) => {
-      await runSchemaStep({ url: shadow, client }, plan, { key, signal });
+      await withClient(production, 'preflight', (like) =>
+        runSchemaStep({ url: shadow, client }, plan, { key, signal, like }),
+      );
       const gained = await listObjects(client, schemas);
       if (gained.length > 0) return [];
       return [
@@ -206,7 +214,10 @@ export async function checkMapping(
           ...compiled.findings,
           ...scan.findings,
           ...sequences.findings,
-          ...(await checkAssertions(shadow, compiled, schemas)),
+          ...(await checkAssertions(shadow, compiled, {
+            schemas,
+            own: await readOwnSettings(production),
+          })),
         );
         result.dropped = scan.dropped;
         result.tables = scan.tables;

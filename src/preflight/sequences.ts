@@ -5,6 +5,7 @@ import { fromSql, type CompiledMapping } from '../mapping/compiled';
 import { openReader, type Reader } from '../mapping/reader';
 import { advanced, filledNumbers, reachOf, takenSql, valuesLeft, type Reach } from '../migrate/sequences';
 import { readCatalog, type Sequence } from '../postgres/catalog';
+import { readOwnSettings } from '../postgres/own-settings';
 import { qualified, readable } from '../postgres/sql';
 
 const fewLeft = 1000n;
@@ -27,7 +28,7 @@ export async function lookAtSequences(
   const catalog = await readCatalog(shadow, schemas);
   const fresh = byName(await readSequenceStates(shadow, schemas));
   const old = byName(await readSequenceStates(production, schemas));
-  const read = openReader(production, schemas);
+  const read = openReader(production, { schemas, own: await readOwnSettings(production) });
   for (const sequence of catalog.sequences) {
     const name = readable(sequence);
     const carried = old.get(qualified(sequence));
