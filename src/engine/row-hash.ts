@@ -14,9 +14,8 @@ export type HashMethod = 'record' | 'text';
 
 // Types whose values hash_record_extended tells apart. The others go by what COPY writes of them: enums hash their OID,
 // numeric, interval, float and citext hash values alike that are written otherwise, arrays hash without their dimensions.
-const exactlyHashed = /^(text|character varying(\(\d+\))?|boolean|smallint|integer|oid|uuid|bytea|date)$/;
-// Their hash folds the upper half of 64 bits into the lower, so that 1 is like 4294967296 and -1 like 4294967295.
-const foldedWhenHashed = /^(bigint|time|timestamp)(\(\d+\))?( with(out)? time zone)?$/;
+const exactlyHashed =
+  /^((text|character varying|boolean|smallint|integer|oid|uuid|bytea|date)(\(\d+\))?|(timestamp(\(\d+\))? with(out)?|time(\(\d+\))? without) time zone)$/;
 // PostgreSQL's own types whose cast to text is what COPY writes. A cast of char(n) strips blanks, one of xml keeps a declaration
 // that COPY leaves out, and one of a type of the database's own may be anybody's function.
 const castAsWritten = /^(?!character\(|bpchar|xml)[^".]+$/;
@@ -45,11 +44,9 @@ function hashedValue({ name, type }: ColumnType, method: HashMethod): string {
   if (method === 'text') return value;
   if (/^(text|character varying(\(\d+\))?)$/.test(type)) return `${value} collate "C"`;
   if (exactlyHashed.test(type)) return value;
-  const folded = foldedWhenHashed.exec(type);
-  if (folded) {
-    const [, kind, , zone, without] = folded;
-    return `${kind === 'bigint' ? 'int8send' : `${kind}${zone && !without ? 'tz' : ''}_send`}(${value})`;
-  }
+  // Its hash folds the upper half of 64 bits into the lower: 1 is like 4294967296, and -1 like 4294967295. (Times are folded too,
+  // and no two that somebody would take for one another are alike.)
+  if (type === 'bigint') return `int8send(${value})`;
   return `${castAsWritten.test(type) ? value : `row(${value})`}::text collate "C"`;
 }
 
