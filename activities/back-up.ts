@@ -18,6 +18,7 @@ import { inTransaction } from '../src/postgres/connect';
 import { createDatabase } from '../src/postgres/databases';
 import { readOwnSettings } from '../src/postgres/own-settings';
 import { databaseOf } from '../src/postgres/url';
+import { mustHaveRights } from '../src/preflight/rights';
 import type { Settings } from '../src/settings/read';
 import { openRun, type Moved, type RunRef } from './context';
 import { withRoom, type GroupPlan } from './copy-rows';
@@ -70,7 +71,10 @@ export function backUpActivities(settings: Settings) {
         { roles: ['backup'], phases: ['fenced', 'sealed'] },
         async ({ production, backup }, claim) => {
           const learnt = await learntOf(production.client);
-          if (claim.phase === 'fenced') await lookAgain(production, learnt, run.plan);
+          if (claim.phase === 'fenced') {
+            await lookAgain(production, learnt, run.plan);
+            await mustHaveRights(production.url, run.schemas);
+          }
           const { manifest, manifestHash } = await sealBackup(
             { production, backup },
             { name, hash, schemas: run.schemas, again: learnt.production.again },

@@ -76,3 +76,88 @@ test('default privileges of a role that the owner is no member of stay where the
     await onServer(`drop role ${role}`);
   }
 });
+
+const plain = 'create table t (id int primary key, word text);';
+
+/** Roles of a test, dropped with all that they own. */
+async function withRoles(names: readonly string[], work: () => Promise<void>): Promise<void> {
+  for (const name of names) await onServer(`drop role if exists ${name}; create role ${name}`);
+  try {
+    await work();
+  } finally {
+    await migration?.drop();
+    migration = undefined;
+    for (const name of names) await onServer(`drop role ${name}`);
+  }
+}
+
+// Each is refused by production only, or by the shadow as well; none was found before the page was on.
+const refused: [string, Drawing, RegExp][] = [
+  [
+    'a schema of another, in which the owner may not create',
+    {
+      prepared: 'alter schema public owner to other_a; grant usage on schema public to public',
+      before: '',
+      after: plain,
+    },
+    /permission denied for schema public\. Grant it: grant create, usage on schema "public" to "owner_/,
+  ],
+  [
+    'a table of a role that may not create in the schema',
+    {
+      prepared: `${plain} alter table t owner to other_a; grant other_a to current_owner; revoke create on schema public from public`,
+      before: '',
+      after: plain,
+    },
+    /for objects of other_a: .* permission denied for schema public\. Grant it: grant create, usage on schema "public" to "owner_\w+", "other_a"/,
+  ],
+  [
+    'a function that only a superuser may make so',
+    {
+      prepared: `create function f() returns int language sql leakproof as 'select 1'; alter function f() owner to current_owner`,
+      before: '',
+      after: plain,
+    },
+    /A way back could not make production's definition again, as production's user\. function public\.f\(\): only superuser can define a leakproof function/,
+  ],
+  [
+    'an event trigger of a superuser that refuses functions',
+    {
+      prepared: `create schema audit; create function audit.watch() returns event_trigger language plpgsql as 'begin raise ''ask the platform team''; end';
+        create event trigger watcher on ddl_command_end when tag in ('CREATE FUNCTION') execute function audit.watch()`,
+      before: plain,
+      after: plain,
+    },
+    /ask the platform team\. The event trigger "watcher" of postgres says so/,
+  ],
+  [
+    'a grant of a grantor that the owner is no member of',
+    {
+      prepared: `${plain} insert into t values (1); alter table t owner to current_owner; grant select on t to other_a with grant option;
+        set role other_a; grant select on t to other_b; reset role`,
+      before: '',
+      after: plain,
+    },
+    /acl public\.TABLE "t": (permission denied to set role "other_a"|must be able to SET ROLE)/,
+  ],
+];
+
+test.each(refused)('check names %s', (_what, drawing, finding) =>
+  withRoles(['other_a', 'other_b'], async () => {
+    migration = await layOutOther(drawing);
+    expect((await checkHarmlessly(migration)).findings.join('\n')).toMatch(finding);
+  }),
+);
+
+test('grants of a grantor that the owner is a member of come back, and event triggers that let all pass', () =>
+  withRoles(['other_a', 'other_b'], () =>
+    comesBack({
+      prepared: `create schema audit; create function audit.watch() returns event_trigger language plpgsql as 'begin end';
+        create event trigger watcher on ddl_command_end execute function audit.watch();
+        ${plain} insert into t values (1); alter table t owner to other_b; grant create on schema public to other_b;
+        grant other_a, other_b to current_owner; grant select on t to other_a with grant option;
+        set role other_a; grant select on t to current_owner; reset role`,
+      before: '',
+      after: plain,
+    }),
+  ));

@@ -69,10 +69,10 @@ test.each([
     'hues is partitioned by the hash of h, a type whose hashes differ from database to database',
   ],
   [
-    'an event trigger',
-    `create schema audit; create function audit.watch() returns event_trigger language plpgsql as 'begin end';
-     create event trigger watcher on ddl_command_end execute function audit.watch()`,
-    'The event trigger "watcher" would fire at every schema change of the run. Disable it',
+    'an event trigger that refuses something',
+    `create schema audit; create function audit.watch() returns event_trigger language plpgsql as 'begin raise ''no functions here''; end';
+     create event trigger watcher on ddl_command_end when tag in ('CREATE FUNCTION') execute function audit.watch()`,
+    'fails: no functions here. The event trigger "watcher" of postgres says so. Have its owner disable it for the run: alter event trigger "watcher" disable.',
   ],
   [
     'an event trigger that calls a managed function, disabled or not',

@@ -85,11 +85,20 @@ export function isOfSchema({ type, name }: DumpEntry): boolean {
 
 const logged = /^ {4}LOGGED\n/m;
 
+// pg_dump grants in the name of another grantor as only a superuser may; a member may as well.
+function asGrantor(sql: string): string {
+  return sql
+    .replace(/^SET SESSION AUTHORIZATION (?=")/gm, 'SET ROLE ')
+    .replace(/^RESET SESSION AUTHORIZATION;$/gm, 'RESET ROLE;');
+}
+
 /** SQL of entries, ready to be sent as one query and to be cut again by `parseDump`; schemas themselves are left to `prepareLike`. */
 export function dumpSql(dump: SchemaDump, entries: readonly DumpEntry[], serverVersion: number): string {
-  // Before 15 sequences are always logged, and a newer pg_dump's word for it is not known.
-  const understood = ({ type, sql }: DumpEntry) =>
-    serverVersion < 15 && type === 'SEQUENCE' ? sql.replace(logged, '') : sql;
+  const understood = ({ type, sql }: DumpEntry) => {
+    // Before 15 sequences are always logged, and a newer pg_dump's word for it is not known.
+    if (serverVersion < 15 && type === 'SEQUENCE') return sql.replace(logged, '');
+    return type === 'ACL' ? asGrantor(sql) : sql;
+  };
   const body = entries
     .filter((entry) => entry.type !== 'SCHEMA')
     .map((entry) => {

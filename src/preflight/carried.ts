@@ -109,11 +109,9 @@ const uncarriable: { text: string; managed: boolean }[] = [
   },
   {
     managed: true,
-    text: `select case when n.nspname = any($1)
-        then format('The event trigger "%s" calls a function of the managed schemas and would be dropped with it. Drop it before the run and create it again afterwards.', evtname)
-        else format('The event trigger "%s" would fire at every schema change of the run. Disable it (alter event trigger … disable) for the run.', evtname) end as finding
+    text: `select format('The event trigger "%s" calls a function of the managed schemas and would be dropped with it. Drop it before the run and create it again afterwards.', evtname) as finding
       from pg_event_trigger t join pg_proc p on p.oid = t.evtfoid join pg_namespace n on n.oid = p.pronamespace
-      where (evtenabled <> 'D' or n.nspname = any($1)) and ${notOfExtension('pg_event_trigger', 't.oid')}`,
+      where n.nspname = any($1) and ${notOfExtension('pg_event_trigger', 't.oid')}`,
   },
   {
     managed: false,

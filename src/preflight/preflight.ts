@@ -27,6 +27,7 @@ import { tryRollbackChecks } from './old-version';
 import { findOversizedRows } from './oversized';
 import { findLockShortage, findMissingPrivileges } from './privileges';
 import type { PreflightResult } from './result';
+import { tryRights } from './rights';
 import { lookAtSequences } from './sequences';
 import { findSessionShortage } from './sessions';
 import { findUnreadableValues } from './unreadable';
@@ -90,6 +91,9 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
       ...(await findLockShortage(production, schemas)),
       ...(await findSessionShortage(opened, places)),
     );
+    const rights = await tryRights(places.production.url, schemas);
+    result.findings.push(...rights.findings);
+    result.notes.push(...rights.notes);
     const settings = await findSettings(opened, places.backup.url);
     result.findings.push(...settings.findings);
     result.notes.push(...settings.notes);

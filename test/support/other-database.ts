@@ -11,7 +11,7 @@ export interface Drawing {
   before: string;
   /** What the schema step deploys. */
   after: string;
-  /** By a superuser, before the owner comes. */
+  /** By a superuser, before the owner comes, who is `current_owner` in it. */
   prepared?: string;
   change?: PlanChange;
 }
@@ -37,7 +37,9 @@ export async function layOutOther({ before, after, prepared = '', change }: Draw
   };
   try {
     await onServer(`alter database "${migration.production.name}" owner to ${owner}`);
-    await withDatabase(migration.production.url, (client) => client.query(prepared));
+    await withDatabase(migration.production.url, (client) =>
+      client.query(prepared.replaceAll('current_owner', owner)),
+    );
     for (const [name, url] of Object.entries(migration.env)) process.env[name] = asUser(url ?? '', owner);
     await withDatabase(asUser(migration.production.url, owner), (client) => client.query(before));
     const dir = path.join(migration.folder, 'new');
