@@ -1,5 +1,6 @@
 /** Preflight: everything that can be known before the downtime, without changing production. */
 import { randomUUID } from 'node:crypto';
+import type { Client } from 'pg';
 import { readStoredTables } from '../engine/tables';
 import { UsageError, sentence } from '../errors';
 import { KirikaeError } from '../errors';
@@ -9,10 +10,10 @@ import { checkAssertions, scanMapping } from '../mapping/scan';
 import { compilePlan } from '../migrate/plan';
 import { runSchemaStep } from '../new-schema/deploy';
 import { learn } from './learn';
-import { writeLearnt } from '../new-schema/learnt';
+import { settingsOf, writeLearnt } from '../new-schema/learnt';
 import { cleanShadow, prepareShadow } from '../new-schema/shadow';
 import { inTransaction, withClient } from '../postgres/connect';
-import { dumpHash, dumpSchema } from '../postgres/dump';
+import { dumpHash, dumpSchema, type SchemaDump } from '../postgres/dump';
 import { placesOf } from '../postgres/endpoint';
 import { readOwnSettings } from '../postgres/own-settings';
 import { listObjects } from '../postgres/managed-schemas';
@@ -28,6 +29,7 @@ import { findOversizedRows } from './oversized';
 import { findLockShortage, findMissingPrivileges } from './privileges';
 import type { PreflightResult } from './result';
 import { tryRights } from './rights';
+import { lookAtSchemaStep } from './schema-step';
 import { lookAtSequences } from './sequences';
 import { findSessionShortage } from './sessions';
 import { findUnreadableValues } from './unreadable';
@@ -39,7 +41,7 @@ export interface DatabaseFindings {
   notes: string[];
   /** The shadow is empty and like production, so that the schema step may run. */
   shadowReady: boolean;
-  /** Hash of production's definition before the shadow's deploy. */
+  /** Hash of production's definition, and of what is set for it, before the shadow's deploy. */
   catalogue: string;
   rows: number;
   rowsAreEstimate: boolean;
@@ -124,7 +126,8 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
       result.findings.push(...ofOldVersion);
       return result;
     }
-    result.catalogue = dumpHash(await dumpSchema(places.production.url, schemas, { owners: true }));
+    const definition = await dumpSchema(places.production.url, schemas, { owners: true });
+    result.catalogue = await catalogueOf(production, definition);
     // Under the lock that claims take: nobody can claim between this look and the shadow's marker.
     await inTransaction(production, async () => {
       await production.query(`select pg_advisory_xact_lock(hashtextextended('kirikae claim', 0))`);
@@ -151,16 +154,23 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
   }
 }
 
+async function catalogueOf(production: Client, definition: SchemaDump): Promise<string> {
+  const settings = await settingsOf(production);
+  return [dumpHash(definition), ...settings].join('\n');
+}
+
 // A backup that has to be created yet is taken for one of production's version: mostly it is on the same kind of server.
 async function likelyFormat({ production, backup }: Opened): Promise<'binary' | 'text'> {
   return backup === null || (await sameMajor(production.client, backup.client)) ? 'binary' : 'text';
 }
 
-/** Runs the schema step on the shadow, which must gain objects. @returns findings */
+/** Runs the schema step on the shadow, which must gain objects, where nothing of it reaches beyond. @returns findings */
 export async function deployToShadow(plan: Plan, key: string, signal?: AbortSignal): Promise<string[]> {
   const places = placesOf(plan);
   const [production, shadow] = [places.production.url, places.shadow.url];
   const { schemas } = plan.databases.production;
+  const beyond = await lookAtSchemaStep(plan);
+  if (beyond.length > 0) return beyond.slice(0, 20);
   try {
     return await withClient(shadow, 'shadow', async (client) => {
       await withClient(production, 'preflight', (like) =>
@@ -179,7 +189,7 @@ export async function deployToShadow(plan: Plan, key: string, signal?: AbortSign
 
 /**
  * Compiles the mapping against both schemas and scans production for what would not fit.
- * @param shadow.catalogue hash of production's definition before the shadow's deploy
+ * @param shadow.catalogue as `checkDatabases` returned it, before the shadow's deploy
  * @param shadow.deployed false when that deploy failed: then only production's definition is looked at
  */
 export async function checkMapping(
@@ -195,9 +205,10 @@ export async function checkMapping(
     tables: [],
   };
   const definition = await dumpSchema(old.url, schemas, { owners: true });
-  if (dumpHash(definition) !== catalogue) {
+  const now = await withClient(old.url, 'preflight', (client) => catalogueOf(client, definition));
+  if (now !== catalogue) {
     result.findings.push(
-      `Production's schema changed while the schema step ran on the shadow database. If nobody else changed it, the step ignores the URL it is given and has hit production: look at production now, and name every variable its tool reads in schema.urlEnv.`,
+      `Production's schema, or what is set for its database, changed while the schema step ran on the shadow database. If nobody else changed it, the step ignores the URL it is given and has hit production: look at production now, and name every variable its tool reads in schema.urlEnv.`,
     );
   }
   // Against a schema that isn't there every entry would look wrong, and the one real problem would be buried.

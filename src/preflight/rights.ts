@@ -138,8 +138,8 @@ function findingOf({
   triggers,
 }: Owner & { error: unknown; sql: string; me: string; triggers: EventTrigger[] }): string {
   const what = `Production refuses what a run or its way back does in schema "${schema}"${owner === me ? '' : ` for objects of ${owner}`}: "${sql.slice(0, 100)}" fails: ${sentence(error)}`;
-  const where = String((error as { where?: unknown } | null)?.where ?? '');
-  const trigger = triggers.find(({ function: name }) => where.includes(name.replace(/^.*\./, '')));
+  const { where } = error as { where?: string };
+  const trigger = triggers.find(({ function: name }) => where?.includes(name.replace(/^.*\./, '')));
   if (trigger)
     return `${what}. The event trigger "${trigger.name}" of ${trigger.owner} says so. Have its owner disable it for the run: alter event trigger ${identifier(trigger.name)} disable.`;
   return `${what}. ${remedy(sentence(error), { schema, owner, me })}`;
