@@ -53,7 +53,7 @@ select ${pinned} as pinned,
   pg_catalog.pg_backend_pid() as pid,
   (select pg_catalog.to_char(backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS.US+00')
    from pg_catalog.pg_stat_activity where pid = pg_catalog.pg_backend_pid()) as start;
-commit`;
+end`;
 
 /** Makes the session's settings ours again, after SQL that has its own. A transaction's end doesn't undo it. */
 export async function pin(client: Client): Promise<void> {
