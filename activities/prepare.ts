@@ -1,4 +1,5 @@
 /** Before anything is changed: the host, the databases, the shadow, the mapping. */
+import type { Dropped } from '../src/contract';
 import { checkHost } from '../src/preflight/host';
 import {
   checkDatabases,
@@ -8,7 +9,51 @@ import {
 } from '../src/preflight/preflight';
 import type { PreflightResult } from '../src/preflight/result';
 import type { Settings } from '../src/settings/read';
+import { fold, LIMITS, oneLine } from '../src/text';
 import { cancellation, openRun, type RunRef } from './context';
+
+// What an activity returns goes through Temporal, which carries 2 MB: preflight may find more in a large database.
+const room = {
+  sentences: { count: 400, bytes: 200_000 },
+  dropped: { count: 4_000, bytes: 300_000 },
+  tables: { count: 6_000, bytes: 500_000 },
+};
+
+/** What preflight found, short enough for Temporal. */
+function bounded<T extends Pick<DatabaseFindings, 'findings' | 'notes'>>(result: T & Partial<Lists>): T {
+  const { dropped, tables } = result;
+  return {
+    ...result,
+    findings: someOf(result.findings, 'findings'),
+    notes: someOf(result.notes, 'notes'),
+    ...(dropped ? { dropped: inShort(dropped) } : {}),
+    ...(Array.isArray(tables) ? { tables: ends(tables, room.tables) } : {}),
+  };
+}
+
+type Lists = Pick<PreflightResult, 'dropped'> & { tables: PreflightResult['tables'] | number };
+
+function someOf(sentences: readonly string[], what: string): string[] {
+  const { first, leftOut, last } = fold(
+    sentences.map((text) => oneLine(text, LIMITS.sentence)),
+    room.sentences,
+  );
+  return leftOut === 0
+    ? first
+    : [...first, `${leftOut} more ${what} are left out here; kirikae check prints them all.`, ...last];
+}
+
+/** Drops, so many as Temporal carries. */
+export function inShort(dropped: readonly Dropped[]): Dropped[] {
+  const { first, leftOut, last } = fold(dropped, room.dropped);
+  const rest = { what: `${leftOut} more, left out here`, rows: 0, reason: 'the list is too long' };
+  return leftOut === 0 ? first : [...first, rest, ...last];
+}
+
+function ends<T>(items: readonly T[], size: { count: number; bytes: number }): T[] {
+  const { first, last } = fold(items, size);
+  return [...first, ...last];
+}
 
 export function prepareActivities(settings: Settings) {
   const open = (ref: RunRef) => openRun(settings, ref);
@@ -22,7 +67,7 @@ export function prepareActivities(settings: Settings) {
 
     async checkDatabases({ run: ref }: { run: RunRef }): Promise<DatabaseFindings> {
       const run = await open(ref);
-      return checkDatabases(run.plan, run.identity);
+      return bounded(await checkDatabases(run.plan, run.identity));
     },
 
     async deployToShadow({ run: ref }: { run: RunRef }): Promise<string[]> {
@@ -39,7 +84,8 @@ export function prepareActivities(settings: Settings) {
       catalogue: string;
       deployed: boolean;
     }): Promise<Pick<PreflightResult, 'findings' | 'notes' | 'dropped' | 'tables'>> {
-      return checkMapping((await open(ref)).plan, { catalogue, deployed, signal: cancellation() });
+      const { plan } = await open(ref);
+      return bounded(await checkMapping(plan, { catalogue, deployed, signal: cancellation() }));
     },
   };
 }

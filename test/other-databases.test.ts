@@ -161,3 +161,26 @@ test('grants of a grantor that the owner is a member of come back, and event tri
       after: plain,
     }),
   ));
+
+test('a run with thousands of findings is refused with its reasons', async () => {
+  const tables = (columns: string) =>
+    Array.from({ length: 300 }, (_, n) => `create table table_${n} (id int primary key${columns});`).join(
+      '\n',
+    );
+  const added = Array.from({ length: 20 }, (_, n) => `, a_column_that_nothing_explains_${n} text not null`);
+  migration = await layOutOther({ before: tables(''), after: tables(added.join('')) });
+  const { status, type } = await runToEnd(scene, migration);
+  expect({ type, outcome: status.outcome }).toEqual({ type: 'refused', outcome: 'refused' });
+  expect(status.notes.join('\n')).toContain('table_0.a_column_that_nothing_explains_0');
+  expect(status.notes.join('\n')).toContain('more findings are left out here; kirikae check prints them all');
+});
+
+test('hundreds of sequences are read, backed up and brought back', () => {
+  const sequences = Array.from({ length: 350 }, (_, n) => `create sequence s_${n} start ${n + 1};`).join(
+    '\n',
+  );
+  return comesBack({
+    before: `${plain} ${sequences} select setval('s_7', 70, false), nextval('s_8');`,
+    after: plain + sequences,
+  });
+});

@@ -65,20 +65,29 @@ export async function readSequenceStates(
      where n.nspname = any($1) and c.relkind = 'S' and ${notOfExtension('pg_class', 'c.oid')} order by 1, 2`,
     [schemas],
   );
-  if (names.length === 0) return [];
-  const selects = names.map(
-    (name, index) =>
-      `select ${index + 1} as n, last_value::text as "lastValue", is_called as "isCalled" from ${qualified(name)}`,
-  );
-  const states = await all<{ n: number; lastValue: string; isCalled: boolean }>(
-    client,
-    selects.join(' union all '),
-  );
-  return names.map((name, index) => {
-    const state = states.find((item) => item.n === index + 1);
-    return { ...name, lastValue: state?.lastValue ?? '', isCalled: state?.isCalled ?? false };
-  });
+  const states: SequenceState[] = [];
+  for (let from = 0; from < names.length; from += atOnce) {
+    const some = names.slice(from, from + atOnce);
+    const selects = some.map(
+      (name, index) =>
+        `select ${index} as n, last_value::text as "lastValue", is_called as "isCalled" from ${qualified(name)}`,
+    );
+    const rows = await all<Omit<SequenceState, keyof TableName> & { n: number }>(
+      client,
+      `${selects.join(' union all ')} order by n`,
+    );
+    states.push(
+      ...rows.flatMap(({ n, ...state }) => {
+        const name = some[n];
+        return name ? [{ ...name, ...state }] : [];
+      }),
+    );
+  }
+  return states;
 }
+
+// A statement's planning takes longer than its number of branches grows.
+const atOnce = 100;
 
 /** Gives sequences their state. @param options.missing what a sequence is that the target doesn't have: an error, or skipped */
 export async function writeSequences(
