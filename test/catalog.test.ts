@@ -92,11 +92,27 @@ it('describes tables, columns and keys', async () => {
 it('describes sequences, owned or not, with the columns they fill', async () => {
   const { sequences } = await readCatalog(client, ['app']);
   const fills = (column: string) => ({ table: { schema: 'app', name: 't' }, column });
+  const bounds = (max: string) => ({ min: '1', max, increment: '1', cycles: false });
+  const [big, small] = [bounds('9223372036854775807'), bounds('2147483647')];
   expect(sequences).toEqual([
-    { schema: 'app', name: 'free', type: 'bigint', ownedBy: null, fills: [] },
-    { schema: 'app', name: 't_big_seq', type: 'bigint', ownedBy: fills('big'), fills: [fills('big')] },
-    { schema: 'app', name: 't_id_seq', type: 'integer', ownedBy: fills('id'), fills: [fills('id')] },
-    { schema: 'app', name: 'used', type: 'integer', ownedBy: null, fills: [fills('name')] },
+    { schema: 'app', name: 'free', type: 'bigint', ...big, ownedBy: null, fills: [] },
+    {
+      schema: 'app',
+      name: 't_big_seq',
+      type: 'bigint',
+      ...big,
+      ownedBy: fills('big'),
+      fills: [fills('big')],
+    },
+    {
+      schema: 'app',
+      name: 't_id_seq',
+      type: 'integer',
+      ...small,
+      ownedBy: fills('id'),
+      fills: [fills('id')],
+    },
+    { schema: 'app', name: 'used', type: 'integer', ...small, ownedBy: null, fills: [fills('name')] },
   ]);
 });
 
