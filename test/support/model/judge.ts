@@ -159,6 +159,8 @@ export class Judge {
   private lookAtWatch(run: RunningExecution, status: Status): void {
     const { claim } = this.world;
     if (!claim || claim.holder !== run.execution.runId || this.isUnheeded || status.parked) return;
+    // A run that an operator has ended leaves the page as it is.
+    if (this.isSettled) return;
     const { phase, from } = claim.standing;
     if (!needsPage(phase) || (from !== null && !needsRestore(from))) return;
     const names = [...run.activities.values()].filter(({ isTold }) => !isTold).map(({ name }) => name);
