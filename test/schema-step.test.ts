@@ -43,7 +43,7 @@ test.each([
   ['a subscription', `drop subscription feed`],
   ['another database', `select dblink_exec('dbname=prod', 'drop table t')`],
   ['a job', `select cron.schedule('nightly', '0 3 * * *', 'vacuum')`],
-  ['a file of the server', `copy t from '/tmp/rows'`],
+  ['a file of the server', `copy t from '/srv/rows'`],
   ['a role inside a block', `do $$ begin if true then\n create  role anon; end if; end $$`],
 ])('%s is found', async (_what, sql) => {
   const found = await ofSql(`create table t (id int);\n\n${sql};\ncreate table u (id int);`);

@@ -88,7 +88,7 @@ async function tryNewSchema(
 }
 
 /** Production's definition read as a restore reads it, printed, and where that differs read once more. */
-export async function tryRestore(
+async function tryRestore(
   trial: Trial,
   definition: SchemaDump,
 ): Promise<{ again: Digests; findings: string[]; notes: string[] }> {
