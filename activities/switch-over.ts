@@ -9,8 +9,8 @@ import { hasReached } from '../src/ledger/phases';
 import { beginMigrate, finishMigrate } from '../src/migrate/plan';
 import { verifyMigration } from '../src/migrate/verify';
 import { compareWithLearnt, runSchemaStep } from '../src/new-schema/deploy';
+import { emptyAndUndo, noteChangesOutside, noteOutside } from '../src/new-schema/undo-outside';
 import { inTransaction } from '../src/postgres/connect';
-import { emptySchemas } from '../src/postgres/managed-schemas';
 import { endFencedSessions, unsetFence } from '../src/reset/fence';
 import { resetProduction } from '../src/reset/reset';
 import type { Settings } from '../src/settings/read';
@@ -76,8 +76,10 @@ export function switchOverActivities(settings: Settings) {
         { roles: [], phases: ['reset', 'built'] },
         async ({ production: { client, url } }, claim) => {
           if (claim.phase === 'built') return run.mirrored(client);
+          const learnt = await learntOf(client);
           await inTransaction(client, async () => {
-            await emptySchemas(client, run.schemas);
+            await emptyAndUndo(client, run.schemas);
+            await noteOutside(client, run.schemas, learnt.outside);
             await run.stillMay(['reset'])(client);
           });
           await runSchemaStep({ url, client }, run.plan, {
@@ -85,8 +87,10 @@ export function switchOverActivities(settings: Settings) {
             signal: run.signal,
             mayRun: () => run.lookAgain(['reset']),
           });
-          await compareWithLearnt(url, await learntOf(client), run.schemas);
-          return run.move(client, 'built');
+          const notes = await noteChangesOutside(client, run.schemas);
+          await compareWithLearnt(url, learnt, run.schemas);
+          const moved = await run.move(client, 'built');
+          return { ...moved, notes: [...notes, ...moved.notes] };
         },
       );
     },

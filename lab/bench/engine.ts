@@ -12,6 +12,7 @@ import { beginMigrate, finishMigrate, MIGRATE_PHASE } from '../../src/migrate/pl
 import { withClient } from '../../src/postgres/connect';
 import type { Pair, Place, Work } from '../../src/postgres/endpoint';
 import { inLanes } from '../../src/postgres/lanes';
+import { noChanges } from '../../src/postgres/outside';
 import { databaseOf } from '../../src/postgres/url';
 import { resetProduction } from '../../src/reset/reset';
 import { beginRestore, compareWithManifest, finishRestore } from '../../src/restore/copy-back';
@@ -191,6 +192,7 @@ async function claim(bench: Bench, production: Client): Promise<void> {
   const learnt = {
     ...fresh,
     newSchemaAgain: {},
+    outside: { changes: noChanges, tables: [] },
     production: { ...printingsOf(definition), settings: [] },
   };
   await run.claim(production, {

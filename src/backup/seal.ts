@@ -17,6 +17,7 @@ import { stageDone, noteStage } from '../ledger/checkpoints';
 import { withClient, one } from '../postgres/connect';
 import { dumpSchema, dumpSql, type Digests } from '../postgres/dump';
 import type { Endpoint, Pair, Work } from '../postgres/endpoint';
+import { withLateChecks } from '../postgres/late-checks';
 import { qualified } from '../postgres/sql';
 import { databaseOf } from '../postgres/url';
 import { sameMajor, majorVersion } from '../postgres/versions';
@@ -95,10 +96,11 @@ export async function sealBackup(
   });
   const version = await majorVersion(production.client);
   const columns = new Map(right.tables.map((table) => [qualified(table), hashOfColumns(table)]));
+  const applied = withLateChecks(definition);
   const definitions = {
     ...sealed.definitions,
-    ddl_pre: dumpSql(definition, definition.pre, version),
-    ddl_post: dumpSql(definition, definition.post, version),
+    ddl_pre: dumpSql(applied, applied.pre, version),
+    ddl_post: dumpSql(applied, applied.post, version),
     printings: await sealedPrintings(production, { schemas, definition, again: plan.again ?? {} }),
   };
   const manifest: Manifest = {

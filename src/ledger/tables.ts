@@ -67,6 +67,8 @@ export const ledgerTables = [
   'learnt',
   'marker',
   'mirror',
+  'outside',
+  'outside_table',
   'part',
   'passed',
   'reading',
@@ -114,10 +116,21 @@ ${stageTable}`;
 export const learntDdl = `
 create table if not exists kirikae.learnt (singleton boolean primary key default true check (singleton), content text not null);`;
 
-/** A shadow's marker. */
+/**
+ * What stood outside the managed schemas before the schema step, what that changed there on the shadow (null there itself) and what
+ * it changed here; tables that it writes to, as they were.
+ */
+export const outsideDdl = `
+create table if not exists kirikae.outside (
+  singleton boolean primary key default true check (singleton), before text not null, expected text, changes text
+);
+create table if not exists kirikae.outside_table (schema text, name text, content text not null, primary key (schema, name));`;
+
+/** A shadow's marker, with what stood in it before anything was made there. */
 export const shadowDdl = `
 create schema kirikae;
-create table kirikae.shadow (owner text not null, created_database boolean not null);`;
+create table kirikae.shadow (owner text not null, created_database boolean not null, before text not null);
+create table kirikae.outside_inventory (content text not null);`;
 
 /**
  * Where the old objects wait that a reset has set aside, with the witness of their definition, witnesses of the tables, and the

@@ -1,6 +1,7 @@
 /** Single read-only statements on a database in use: each in a transaction of its own, its errors sorted. */
 import type { ClientBase, FieldDef } from 'pg';
 import { codeOf, isStatementsFault, sentence } from '../errors';
+import { readAgain } from '../postgres/let-go';
 import { settingOwn, type MappingSession } from '../postgres/own-settings';
 import { identifiers } from '../postgres/sql';
 
@@ -23,7 +24,7 @@ const settings = [
  */
 export function openReader(client: ClientBase, { schemas, own }: MappingSession): Reader {
   const path = schemas.length > 0 ? identifiers(schemas) : `''`;
-  return async (sql) => {
+  const read = async (sql: string): Promise<Read> => {
     await client.query(
       `begin read only; ${settings}; ${settingOwn(own, 'local')} set local search_path = ${path}`,
     );
@@ -32,8 +33,11 @@ export function openReader(client: ClientBase, { schemas, own }: MappingSession)
       await client.query('commit');
       return { kind: 'rows', rows, fields };
     } catch (error) {
-      if (!isStatementsFault(error)) throw error;
       const code = codeOf(error) ?? '';
+      if (!isStatementsFault(error)) {
+        if (code === '57014') await client.query('rollback');
+        throw error;
+      }
       await client.query('rollback');
       const isData = !code.startsWith('42') && !code.startsWith('0A');
       return {
@@ -43,6 +47,7 @@ export function openReader(client: ClientBase, { schemas, own }: MappingSession)
       };
     }
   };
+  return (sql) => readAgain(client, () => read(sql));
 }
 
 // Messages about values quote them, and what functions raise may hold anything; neither may leave the database.

@@ -11,7 +11,7 @@ import { compileMapping } from '../mapping/compile';
 import { selectSql, type CompiledMapping, type CompiledTable } from '../mapping/compiled';
 import { parseMapping } from '../mapping/file';
 import { volatileFunctionNames } from '../mapping/scan';
-import type { Learnt } from '../new-schema/learnt';
+import { readLearnt, type Learnt } from '../new-schema/learnt';
 import { readCatalog, type Catalog } from '../postgres/catalog';
 import { inTransaction } from '../postgres/connect';
 import { dumpSql } from '../postgres/dump';
@@ -73,8 +73,9 @@ export async function beginMigrate(pair: Pair, { plan, mayWrite }: Migration): P
   await production.query('set client_min_messages = warning');
   await production.query(checkpointDdl);
   if (!(await stageDone(production, MIGRATE_PHASE, 'stripped'))) {
+    const learnt = await readLearnt(production);
     await inTransaction(production, async () => {
-      await stripPostData(production, schemas);
+      await stripPostData(production, schemas, learnt?.newSchema);
       await noteStage(production, MIGRATE_PHASE, 'stripped');
       await mayWrite(production);
     });
@@ -132,7 +133,7 @@ export async function finishMigrate(
   const phase = MIGRATE_PHASE;
   if (!(await stageDone(production, phase, 'keys'))) {
     const dump = learnt.newSchema;
-    const entries = await strippedEntries(production, schemas, dump.post);
+    const entries = await strippedEntries(production, schemas, dump);
     await applyPostData({
       ...work,
       target,

@@ -21,6 +21,8 @@ interface SchemaStep {
   key: string;
   signal?: AbortSignal;
   mayRun?: () => Promise<void>;
+  /** Told the process id of a command. */
+  onStart?: (pid: number) => Promise<void>;
   /** Production's session, whose settings a shadow is to be built under; without it the database is production. */
   like?: Client;
 }
@@ -35,7 +37,7 @@ const making = ['default_table_access_method', 'default_toast_compression'];
 export async function runSchemaStep(
   { url, client }: Omit<Endpoint, 'title'>,
   plan: Plan,
-  { key, signal, mayRun, like = client }: SchemaStep,
+  { key, signal, mayRun, onStart, like = client }: SchemaStep,
 ): Promise<void> {
   if (plan.schema.kind === 'sql') {
     const own = settingOwn(await readOwnSettings(like, [...Object.keys(computing), ...making]));
@@ -70,6 +72,7 @@ export async function runSchemaStep(
     key,
     ...(signal ? { signal } : {}),
     ...(mayRun ? { mayRun } : {}),
+    ...(onStart ? { onStart } : {}),
   });
 }
 

@@ -17,6 +17,7 @@ import type { Endpoint } from '../postgres/endpoint';
 import type { TableName } from '../postgres/sql';
 import { filledViews } from '../postgres/views';
 import type { Plan } from '../settings/read';
+import type { OutsideOfStep } from './undo-outside';
 
 /** Plain data; several MB for hundreds of tables, so that it stays in databases. */
 export interface Learnt {
@@ -28,6 +29,8 @@ export interface Learnt {
   catalog: Catalog;
   /** Materialized views of the new schema that hold rows, in the order in which they can be refreshed. */
   filledViews: TableName[];
+  /** What the schema step did outside the managed schemas. */
+  outside: OutsideOfStep;
   /** Production's definition, owners and grants included, and its settings, as preflight saw them. */
   production: Printings & { settings: string[] };
 }

@@ -190,11 +190,16 @@ const quoted =
   /(--.*)|\bE'(?:[^'\\]|\\[^]|'')*'|'(?:[^']|'')*'|"(?:[^"]|"")*"|(\$(?:[A-Za-z_]\w*)?\$)[^]*?\2/g;
 const place = /^SET default_(tablespace|table_access_method) = .*;$/gm;
 
-/** Cuts SQL that pg_dump or `dumpSql` wrote into its entries. */
-export function parseDump(text: string): { prelude: string; entries: DumpEntry[] } {
-  const masked = text.replace(quoted, (token: string, comment?: string) =>
+/** The same text with an x for each character that is quoted; of the same length. */
+export function maskQuoted(text: string): string {
+  return text.replace(quoted, (token: string, comment?: string) =>
     comment === undefined ? token.replace(/[^\n]/g, 'x') : token,
   );
+}
+
+/** Cuts SQL that pg_dump or `dumpSql` wrote into its entries. */
+export function parseDump(text: string): { prelude: string; entries: DumpEntry[] } {
+  const masked = maskQuoted(text);
   const found = [...masked.matchAll(header)];
   const prelude = text.slice(0, found[0]?.index ?? text.length);
   // pg_dump says where the next tables go before their headers; each entry is to stand alone.

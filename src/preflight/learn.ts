@@ -23,9 +23,10 @@ import {
   type SchemaDump,
 } from '../postgres/dump';
 import type { Endpoint, Work } from '../postgres/endpoint';
-import { emptySchemas } from '../postgres/managed-schemas';
+import { withLateChecks } from '../postgres/late-checks';
 import { majorVersion } from '../postgres/versions';
 import { learnNewSchema, settingsOf, type Learnt } from '../new-schema/learnt';
+import { emptyAndUndo, type OutsideOfStep } from '../new-schema/undo-outside';
 
 const maxFindings = 10;
 
@@ -43,7 +44,11 @@ interface Trial {
  */
 export async function learn(
   { production, shadow }: { production: Client; shadow: Endpoint },
-  { definition, schemas }: { definition: SchemaDump; schemas: readonly string[] },
+  {
+    definition,
+    schemas,
+    outside,
+  }: { definition: SchemaDump; schemas: readonly string[]; outside: OutsideOfStep },
   work: Work,
 ): Promise<{ learnt: Learnt; findings: string[]; notes: string[] }> {
   const trial = { shadow, schemas, work };
@@ -56,6 +61,7 @@ export async function learn(
   const learnt = {
     ...fresh,
     newSchemaAgain,
+    outside,
     production: { ...printingsOf(definition, old.again), settings: await settingsOf(production) },
   };
   return { learnt, findings, notes: old.notes };
@@ -69,8 +75,8 @@ async function tryNewSchema(
 ): Promise<Digests> {
   const { client, url } = shadow;
   try {
-    await inTransaction(client, () => stripPostData(client, schemas));
-    const entries = await strippedEntries(client, schemas, dump.post);
+    await inTransaction(client, () => stripPostData(client, schemas, dump));
+    const entries = await strippedEntries(client, schemas, dump);
     await applyPostData({
       ...{ ...work, target: shadow, phase: { name: 'migrate', attempt: 1 } },
       sql: dumpSql(dump, entries, await majorVersion(client)),
@@ -136,11 +142,12 @@ async function tryRestore(
 }
 
 // With the statements of a restore (src/restore/copy-back.ts).
-async function makeAgain({ shadow, schemas, work }: Trial, dump: SchemaDump, phase: Phase): Promise<void> {
+async function makeAgain({ shadow, schemas, work }: Trial, printed: SchemaDump, phase: Phase): Promise<void> {
   const { client } = shadow;
+  const dump = withLateChecks(printed);
   const version = await majorVersion(client);
   await inTransaction(client, async () => {
-    await emptySchemas(client, schemas);
+    await emptyAndUndo(client, schemas);
     await withoutDefaultPrivileges(client, () =>
       applyDdl(client, dumpSql(dump, dump.pre, version), "definition of production's"),
     );
@@ -173,7 +180,7 @@ async function entriesThatFail(
   const failing: FailingEntry[] = [];
   const version = await majorVersion(client);
   const tryThem = async () => {
-    await emptySchemas(client, schemas);
+    await emptyAndUndo(client, schemas);
     await client.query(dumpSql(dump, [], version));
     for (const entry of [...dump.pre, ...dump.post]) {
       const why = await tryEntry(client, dumpSql({ ...dump, prelude: '' }, [entry], version));

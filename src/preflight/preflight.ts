@@ -15,6 +15,7 @@ import { cleanShadow, prepareShadow } from '../new-schema/shadow';
 import { inTransaction, withClient } from '../postgres/connect';
 import { dumpHash, dumpSchema, type SchemaDump } from '../postgres/dump';
 import { placesOf } from '../postgres/endpoint';
+import { readAgain, withLettingGo } from '../postgres/let-go';
 import { readOwnSettings } from '../postgres/own-settings';
 import { listObjects } from '../postgres/managed-schemas';
 import { sameMajor } from '../postgres/versions';
@@ -25,6 +26,7 @@ import { closeDatabases, compareDatabases, openDatabases, type Opened } from './
 import { checkHost } from './host';
 import { findUnmovable } from './keep';
 import { tryRollbackChecks } from './old-version';
+import { giveOutside, lookOutsideAfter, lookOutsideBefore } from './outside';
 import { findOversizedRows } from './oversized';
 import { findLockShortage, findMissingPrivileges } from './privileges';
 import type { PreflightResult } from './result';
@@ -32,6 +34,7 @@ import { tryRights } from './rights';
 import { lookAtSchemaStep } from './schema-step';
 import { lookAtSequences } from './sequences';
 import { findSessionShortage } from './sessions';
+import { noteOnStrays, watchingProduction } from './strays';
 import { findUnreadableValues } from './unreadable';
 import { findSettings } from './settings';
 
@@ -86,8 +89,7 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
     result.findings.push(
       ...(await compareDatabases(opened, places, run)),
       ...(await findUncarriable(production, schemas)),
-      ...(await findOversizedRows(production, schemas, await likelyFormat(opened))),
-      ...(await findUnreadableValues(production, schemas)),
+      ...(await findUncopiable(opened, places, schemas)),
       ...(await findSubscriptions(production)),
       ...(await findMissingPrivileges(production, schemas)),
       ...(await findLockShortage(production, schemas)),
@@ -104,7 +106,7 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
     const keeps = plan.reset?.mode === 'keep';
     if (keeps) result.findings.push(...(await findUnmovable(production, schemas)));
     const tables = await readStoredTables(production, schemas);
-    result.notes.push(...(await noteOnLargeObjects(production)));
+    result.notes.push(...(await noteOnLargeObjects(production)), ...noteOnStrays(plan));
     result.bytes = tables.reduce((sum, table) => sum + table.bytes, 0);
     result.notes.push(
       clones
@@ -143,6 +145,10 @@ export async function checkDatabases(plan: Plan, run: RunIdentity): Promise<Data
         );
     });
     result.shadowReady = result.findings.length === 0;
+    if (result.shadowReady)
+      await withClient(places.shadow.url, 'shadow', (shadow) =>
+        giveOutside(opened.production, shadow, schemas),
+      );
     result.findings.push(...ofOldVersion);
     return result;
   } catch (error) {
@@ -159,6 +165,20 @@ async function catalogueOf(production: Client, definition: SchemaDump): Promise<
   return [dumpHash(definition), ...settings].join('\n');
 }
 
+// Values that COPY can't carry; whoever waits for a table meanwhile gets it.
+async function findUncopiable(
+  opened: Opened,
+  { production: { url } }: ReturnType<typeof placesOf>,
+  schemas: readonly string[],
+): Promise<string[]> {
+  const { client } = opened.production;
+  const format = await likelyFormat(opened);
+  return withLettingGo(client, url, async () => [
+    ...(await readAgain(client, () => findOversizedRows(client, schemas, format))),
+    ...(await readAgain(client, () => findUnreadableValues(client, schemas))),
+  ]);
+}
+
 // A backup that has to be created yet is taken for one of production's version: mostly it is on the same kind of server.
 async function likelyFormat({ production, backup }: Opened): Promise<'binary' | 'text'> {
   return backup === null || (await sameMajor(production.client, backup.client)) ? 'binary' : 'text';
@@ -173,8 +193,12 @@ export async function deployToShadow(plan: Plan, key: string, signal?: AbortSign
   if (beyond.length > 0) return beyond.slice(0, 20);
   try {
     return await withClient(shadow, 'shadow', async (client) => {
+      await lookOutsideBefore(client, schemas);
       await withClient(production, 'preflight', (like) =>
-        runSchemaStep({ url: shadow, client }, plan, { key, signal, like }),
+        watchingProduction(production, (stray, onStart) => {
+          const ending = signal ? AbortSignal.any([signal, stray]) : stray;
+          return runSchemaStep({ url: shadow, client }, plan, { key, signal: ending, like, onStart });
+        }),
       );
       const gained = await listObjects(client, schemas);
       if (gained.length > 0) return [];
@@ -222,8 +246,10 @@ export async function checkMapping(
     await withClient(old.url, 'preflight', (production) =>
       withClient(fresh.url, 'preflight', async (shadow) => {
         const compiled = await compilePlan(plan, production, shadow);
-        const scan = await scanMapping(production, compiled, schemas);
-        const sequences = await lookAtSequences(production, shadow, { compiled, schemas });
+        const { scan, sequences } = await withLettingGo(production, old.url, async () => ({
+          scan: await scanMapping(production, compiled, schemas),
+          sequences: await lookAtSequences(production, shadow, { compiled, schemas }),
+        }));
         result.notes.push(...sequences.notes);
         result.findings.push(
           ...compiled.findings,
@@ -236,9 +262,13 @@ export async function checkMapping(
         );
         result.dropped = scan.dropped;
         result.tables = scan.tables;
+        const place = { ...fresh, client: shadow };
+        const keeps = plan.reset?.mode === 'keep';
+        const outside = await lookOutsideAfter({ production, shadow: place, schemas, keeps });
+        result.findings.push(...outside.findings);
         const tried = await learn(
-          { production, shadow: { ...fresh, client: shadow } },
-          { definition, schemas },
+          { production, shadow: place },
+          { definition, schemas, outside: outside.step },
           { label: 'preflight', lanes: 2, signal },
         );
         result.findings.push(...tried.findings);

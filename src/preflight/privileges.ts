@@ -1,6 +1,7 @@
 /** Preflight of privileges and of the server's room for locks. */
 import type { Client } from 'pg';
 import { one, all } from '../postgres/connect';
+import { notOfExtension } from '../postgres/extensions';
 
 /** Sentences for privileges that a later step would miss. */
 export async function findMissingPrivileges(
@@ -40,9 +41,12 @@ export async function findMissingPrivileges(
   const owners = await all<{ owner: string; object: string; count: string }>(
     production,
     `select owner, min(object) as object, count(*) as count from (
-       select pg_get_userbyid(relowner) as owner, relowner as id, oid::regclass::text as object from pg_class where relnamespace in (select oid from pg_namespace where nspname = any($1)) and relkind in ('r', 'p', 'v', 'm', 'S')
+       select pg_get_userbyid(relowner) as owner, relowner as id, oid::regclass::text as object from pg_class where relnamespace in (select oid from pg_namespace where nspname = any($1)) and relkind in ('r', 'p', 'v', 'm', 'S', 'c')
+         and ${notOfExtension('pg_class', 'pg_class.oid')}
        union all select pg_get_userbyid(proowner), proowner, oid::regprocedure::text from pg_proc where pronamespace in (select oid from pg_namespace where nspname = any($1))
+         and ${notOfExtension('pg_proc', 'pg_proc.oid')}
        union all select pg_get_userbyid(typowner), typowner, oid::regtype::text from pg_type where typnamespace in (select oid from pg_namespace where nspname = any($1))
+         and typrelid = 0 and typcategory <> 'A' and ${notOfExtension('pg_type', 'pg_type.oid')}
      ) owned where not pg_has_role(id, 'member') group by owner`,
     [schemas],
   );

@@ -65,9 +65,9 @@ async function ownersIn(client: Client, schemas: readonly string[]): Promise<Own
     client,
     `with ns as (select oid, nspname from pg_namespace where nspname = any($1))
      select distinct nspname as schema, pg_get_userbyid(owner) as owner from (
-       select relnamespace as namespace, relowner as owner from pg_class c where relkind in ('r', 'p', 'v', 'm', 'S') and ${notOfExtension('pg_class', 'c.oid')}
+       select relnamespace as namespace, relowner as owner from pg_class c where relkind in ('r', 'p', 'v', 'm', 'S', 'c') and ${notOfExtension('pg_class', 'c.oid')}
        union all select pronamespace, proowner from pg_proc p where ${notOfExtension('pg_proc', 'p.oid')}
-       union all select typnamespace, typowner from pg_type t where ${notOfExtension('pg_type', 't.oid')}
+       union all select typnamespace, typowner from pg_type t where typrelid = 0 and typcategory <> 'A' and ${notOfExtension('pg_type', 't.oid')}
      ) objects join ns on ns.oid = namespace where pg_has_role(owner, 'member')
      union select nspname, current_user from ns order by 1, 2`,
     [schemas],

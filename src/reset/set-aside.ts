@@ -4,6 +4,7 @@ import { noteWitnesses } from '../backup/witness';
 import { readStoredTables } from '../engine/tables';
 import { KirikaeError } from '../errors';
 import { keptDdl } from '../ledger/tables';
+import { emptyAndUndo } from '../new-schema/undo-outside';
 import { all, hasRelation, inTransaction, one } from '../postgres/connect';
 import type { MayWrite, Note } from '../postgres/endpoint';
 import { emptySchemas, lockTables, schemaCatalogues } from '../postgres/managed-schemas';
@@ -146,7 +147,7 @@ export async function moveBack(client: Client, schemas: readonly string[]): Prom
       'StepFailed',
       'Nothing was kept that could be moved back, so nothing was dropped.',
     );
-  await emptySchemas(client, schemas);
+  await emptyAndUndo(client, schemas);
   for (const { home, schema } of kept) {
     await moveObjects(client, schema, home);
     await client.query(`drop schema ${identifier(schema)}`);

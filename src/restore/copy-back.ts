@@ -10,6 +10,7 @@ import { readStoredTables, writeSequences } from '../engine/tables';
 import { KirikaeError } from '../errors';
 import { noteStage, stageDone } from '../ledger/checkpoints';
 import { checkpointDdl } from '../ledger/tables';
+import { emptyAndUndo } from '../new-schema/undo-outside';
 import { inTransaction } from '../postgres/connect';
 import { namingBlockers } from '../postgres/blockers';
 import { applyDdl } from '../postgres/ddl';
@@ -63,7 +64,7 @@ async function rebuild(pair: Pair, restore: Restore): Promise<void> {
     await lockTables(production, await readStoredTables(production, schemas), 'access exclusive');
     await mayEmpty?.(production);
     await dropKept(production);
-    await emptySchemas(production, schemas);
+    await (restore.isInPlace ? emptyAndUndo : emptySchemas)(production, schemas);
     await withoutDefaultPrivileges(production, () =>
       applyDdl(production, sql, 'stored schema of the backup'),
     );
