@@ -1,12 +1,14 @@
 /** The backup made ready for the rows: its database's schema, and the plan of the parts. */
+import type { Client } from 'pg';
 import { planParts, type CopyJob, type PartPlan } from '../engine/parts';
 import { readStoredTables, type StoredTable } from '../engine/tables';
 import { noteStage, stageDone } from '../ledger/checkpoints';
-import { inTransaction } from '../postgres/connect';
+import { all, inTransaction } from '../postgres/connect';
 import { prepareLike } from '../postgres/databases';
 import { applyDdl } from '../postgres/ddl';
 import { dumpSchema, dumpSql, type DumpEntry } from '../postgres/dump';
 import type { Pair } from '../postgres/endpoint';
+import { notOfExtension } from '../postgres/extensions';
 import { identifiers, qualified } from '../postgres/sql';
 import { majorVersion, sameMajor } from '../postgres/versions';
 import { BACKUP_PHASE, markBackup, type BackupOwner } from './manifest';
@@ -23,14 +25,11 @@ export async function beginBackup(
   if (!(await stageDone(backup.client, BACKUP_PHASE, 'schema'))) {
     await prepareLike(backup.client, production.client, schemas);
     const plain = await dumpSchema(production.url, schemas, { owners: false });
-    const [from, to] = [await majorVersion(production.client), await majorVersion(backup.client)];
-    const version = Math.min(from, to);
-    // From PostgreSQL 17 on an index's functions are called without a search_path, which older ones may need.
-    const pathless = from < 17 && to >= 17;
+    const version = Math.min(await majorVersion(production.client), await majorVersion(backup.client));
     await inTransaction(backup.client, async () => {
       await applyDdl(backup.client, dumpSql(plain, plain.pre, version), "production's schema");
-      const serving = plain.post.filter(servesReading);
-      const post = dumpSql(plain, pathless ? withoutComputed(serving) : serving, version);
+      await dropChecks(backup.client, schemas);
+      const post = dumpSql(plain, withoutComputed(plain.post.filter(servesReading)), version);
       await backup.client.query('update kirikae.backup set ddl_post_plain = $1', [post]);
       await noteStage(backup.client, BACKUP_PHASE, 'schema');
     });
@@ -42,13 +41,29 @@ export async function beginBackup(
   });
 }
 
+// What is stored counts, whatever a CHECK makes of it today: production has taken it once. Those of a parent go first, with what it gave its children.
+async function dropChecks(backup: Client, schemas: readonly string[]): Promise<void> {
+  const drops = await all<{ sql: string }>(
+    backup,
+    `with ns as (select oid from pg_namespace where nspname = any($1))
+     select format('alter table %s drop constraint if exists %I', conrelid::regclass, conname) as sql from pg_constraint
+       join pg_class c on c.oid = conrelid
+       where contype = 'c' and conislocal and relnamespace in (select oid from ns) and ${notOfExtension('pg_class', 'c.oid')}
+     union all select format('alter domain %s drop constraint if exists %I', contypid::regtype, conname) from pg_constraint
+       join pg_type t on t.oid = contypid
+       where contype = 'c' and typnamespace in (select oid from ns) and ${notOfExtension('pg_type', 't.oid')}`,
+    [schemas],
+  );
+  for (const { sql } of drops) await backup.query(sql);
+}
+
 // The backup is only read. Its row security could hide rows from their reader, and policies name roles that its server may lack.
 function servesReading({ type, name }: DumpEntry): boolean {
   const guards = /^(TRIGGER|RULE|POLICY|ROW SECURITY)\b/;
   return !guards.test(type) && !(type === 'COMMENT' && guards.test(name));
 }
 
-// Without the indexes of expressions or with a condition, and without what is said about them.
+// Without the indexes of expressions or with a condition, which call functions, and without what is said about them.
 function withoutComputed(entries: readonly DumpEntry[]): DumpEntry[] {
   const computes = ({ type, sql }: DumpEntry) =>
     type === 'INDEX' && /\bUSING "?\w+"? \(.*(\(|\) WHERE )/s.test(sql);

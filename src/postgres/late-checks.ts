@@ -36,7 +36,8 @@ export function withLateChecks(dump: SchemaDump): SchemaDump {
   return {
     prelude: dump.prelude,
     pre: pre.filter((entry) => !isLate(entry)),
-    post: [...late, ...pre.filter(isLate), ...dump.post],
+    // Children first: what a parent gives them is theirs already.
+    post: [...late.reverse(), ...pre.filter(isLate), ...dump.post],
   };
 }
 
