@@ -2,8 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from 'pg';
 import { readStoredTables } from '../engine/tables';
-import { UsageError, sentence } from '../errors';
-import { KirikaeError } from '../errors';
+import { KirikaeError, UsageError, sentence } from '../errors';
 import { claimedByAnother, isSameWorkflow, readClaim, type RunIdentity } from '../ledger/claim';
 import { countRows, sumRows } from '../mapping/row-counts';
 import { checkAssertions, scanMapping } from '../mapping/scan';
@@ -24,6 +23,7 @@ import { cloneNote, findCloneObstacles } from './clone';
 import { closeDatabases, compareDatabases, openDatabases, type Opened } from './connections';
 import { checkHost } from './host';
 import { findUnmovable } from './keep';
+import { findMisfits } from './misfits';
 import { tryRollbackChecks } from './old-version';
 import { findOversizedRows } from './oversized';
 import { findLockShortage, findMissingPrivileges } from './privileges';
@@ -224,11 +224,14 @@ export async function checkMapping(
         const compiled = await compilePlan(plan, production, shadow);
         const scan = await scanMapping(production, compiled, schemas);
         const sequences = await lookAtSequences(production, shadow, { compiled, schemas });
-        result.notes.push(...sequences.notes);
+        const sides = { production: { ...old, client: production }, shadow: { ...fresh, client: shadow } };
+        const misfits = await findMisfits(sides, { compiled, schemas }, signal);
+        result.notes.push(...sequences.notes, ...misfits.notes);
         result.findings.push(
           ...compiled.findings,
           ...scan.findings,
           ...sequences.findings,
+          ...misfits.findings,
           ...(await checkAssertions(shadow, compiled, {
             schemas,
             own: await readOwnSettings(production),
@@ -237,7 +240,7 @@ export async function checkMapping(
         result.dropped = scan.dropped;
         result.tables = scan.tables;
         const tried = await learn(
-          { production, shadow: { ...fresh, client: shadow } },
+          { production, shadow: sides.shadow },
           { definition, schemas },
           { label: 'preflight', lanes: 2, signal },
         );
