@@ -1,4 +1,6 @@
 /** Preflight of rows: each kind of constraint of the new schema, counted over the mapping's rows, with the first of those that break it. */
+import type { CompiledSource } from '../src/mapping/compiled';
+import { batchesOf } from '../src/preflight/trial-rows';
 import { openMappingDatabases, type MappingDatabases } from './support/mapping-databases';
 import { misfitsIn } from './support/misfits';
 
@@ -159,6 +161,19 @@ describe('finds', () => {
     const { findings } = await look(d('a text', `(1, null), (2, null), (3, 'x')`), after);
     expect(findings).toEqual([expect.stringMatching(/^2 rows for d would share.* \(id\): 1; 2\.$/)]);
   });
+});
+
+test('rows of a large table go on trial in batches that leave none out', () => {
+  const source = { table: { schema: 'public', name: 'd' }, join: null, where: 'source.a > 0' };
+  const selects = batchesOf(source as CompiledSource, 'source.a', 131_073);
+  expect(selects.map((select) => select.split(' where ')[1])).toEqual([
+    "(source.ctid >= '(0,0)' and source.ctid < '(65536,0)') and (source.a > 0)",
+    "(source.ctid >= '(65536,0)' and source.ctid < '(131072,0)') and (source.a > 0)",
+    "(source.ctid >= '(131072,0)') and (source.a > 0)",
+  ]);
+  expect(batchesOf(source as CompiledSource, 'source.a', 8)).toEqual([
+    'select source.a from only "public"."d" as source where (source.a > 0)',
+  ]);
 });
 
 describe('finds nothing', () => {

@@ -110,6 +110,19 @@ describe("production's own", () => {
     ]);
   });
 
+  test('check in the same words is counted once, over the old rows', async () => {
+    const table = 'create table d (id int primary key, a int);';
+    const check = 'alter table d add constraint own check (a > 0)';
+    const before = `${table} insert into d values (1, -1), (2, null); ${check} not valid;
+      update pg_constraint set convalidated = true where conname = 'own' and conrelid = 'd'::regclass;`;
+    expect(await look(before, `${table} ${check};`)).toEqual({
+      findings: [expect.stringMatching(/^1 row of d in production breaks .* \(id\): 1\.$/)],
+      notes: [],
+    });
+    const mapping = JSON.stringify({ tables: { d: { columns: { a: 'source.a * 1' } } } });
+    expect((await look(before, `${table} ${check};`, mapping)).findings).toHaveLength(2);
+  });
+
   test('check that is not validated stops nothing', async () => {
     const table = 'create table d (id int primary key, a int);';
     const before = `${table} insert into d values (1, -1); alter table d add check (a > 0) not valid;`;
