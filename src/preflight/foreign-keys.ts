@@ -1,15 +1,15 @@
 /** Preflight of the new schema's foreign keys: rows that would refer to none, among the mapping's rows and those that the schema step writes. */
+import { isStatementsFault } from '../errors';
 import { fromSql, type CompiledSource, type CompiledTable } from '../mapping/compiled';
 import { findSame } from '../mapping/names';
-import { openReader, type Reader } from '../mapping/reader';
+import { openReader, refusal, type Reader } from '../mapping/reader';
 import { firstKeys, keysOf, mostKeys } from '../mapping/row-keys';
 import type { Column, Table } from '../postgres/catalog';
-import { one } from '../postgres/connect';
 import { identifier, qualified, readable } from '../postgres/sql';
 import { judge, type Verdict } from './breaches';
 import type { ForeignKey } from './constraints';
 import { rowCount, type Misfits } from './misfit-words';
-import { fill, keyColumn, onTrial, trialRows, type Look } from './trial-rows';
+import { attempt, fill, keyColumn, onTrial, trialRows, type Look } from './trial-rows';
 
 /** A foreign key between tables that the new schema has. */
 interface Relation extends ForeignKey {
@@ -68,11 +68,15 @@ async function judgeKey(read: Reader, look: Look, relation: Relation): Promise<V
   if (counted.kind === 'refused') return { reason: counted.message };
   const rows = Number(counted.rows[0]?.n);
   if (rows === 0) return { rows, keys: [] };
-  const { seeded } = await one<{ seeded: boolean }>(
-    look.shadow.client,
-    `select exists (select from ${qualified(relation.parentTable)}) as seeded`,
-  );
-  if (seeded) return judgeAmongSeeded(look, relation, select);
+  const ofShadow = openReader(look.shadow.client, look.session);
+  const seeds = await ofShadow(`select 1 as seed from ${qualified(relation.parentTable)} limit 1`);
+  // Refused where row security holds for its owner too.
+  if (seeds.kind === 'refused' || seeds.rows.length > 0) {
+    return judgeAmongSeeded(look, relation, select).catch((error: unknown) => {
+      if (!isStatementsFault(error)) throw error;
+      return { reason: refusal(error).message };
+    });
+  }
   const first = await read(`select ${keyColumn} as key from (${select}) as q limit ${mostKeys}`);
   return { rows, keys: first.kind === 'rows' ? first.rows.map(({ key }) => key ?? '') : [] };
 }
@@ -152,6 +156,7 @@ async function judgeAmongSeeded(look: Look, relation: Relation, select: string):
       (name) => child.columns.find((column) => column.name === name)?.baseType ?? 'text',
     );
     const definitions = names.map((name, index) => `${name} ${types[index]}`).join(', ');
+    await attempt(trial.shadow, `alter table ${qualified(parentTable)} no force row level security`);
     await trial.shadow.query(`create temporary table kirikae_rows (${keyColumn} text, ${definitions})`);
     await fill(trial, { select, columns: names });
     const same = names
