@@ -98,12 +98,11 @@ export function switchOverActivities(settings: Settings) {
     /** Strips keys and indexes off the new schema and plans the parts. */
     async beginMigrate({ run: ref }: { run: RunRef }): Promise<GroupPlan> {
       const run = await open(ref);
-      return run.hold({ roles: ['backup'], phases: ['built', 'migrated'] }, async (pair) =>
-        withRoom(
-          await beginMigrate(pair, { plan: run.plan, mayWrite: run.stillMay(['built', 'migrated']) }),
-          pair,
-        ),
-      );
+      return run.hold({ roles: ['backup'], phases: ['built', 'migrated'] }, async (pair) => {
+        const learnt = await learntOf(pair.production.client);
+        const order = { plan: run.plan, learnt, mayWrite: run.stillMay(['built', 'migrated']) };
+        return withRoom(await beginMigrate(pair, order), pair);
+      });
     },
 
     /** Keys, indexes and triggers back, sequences, statistics; then it is `migrated`. */

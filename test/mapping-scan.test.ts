@@ -80,7 +80,7 @@ const multiplied: Finding[] = [
     after: `create table d (id text primary key); create table u (id text)`,
     mapping: `{ tables: { d: { rows: [{ from: u, columns: { id: "'p_' || source.id" } }] } } }`,
     finding:
-      /^1 value of the key d_pkey \(id\) of d would stand more than once among the rows from d and u \(extra rows\)\./,
+      /^1 value of the key d_pkey \(id\) of d would stand more than once among the rows from d and u \(extra rows\)\..* Which \(id\): [^;]+\.$/,
   },
   {
     title: 'a computed key that stands twice',

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 const maxLine = 160;
 const maxCell = 90;
 const maxRow = 220;
-const maxLinesOf = { 'README.md': 250, 'ARCHITECTURE.md': 280 };
+const maxLinesOf = { 'README.md': 250, 'ARCHITECTURE.md': 330 };
 
 const root = path.resolve(process.argv[2] ?? path.dirname(path.dirname(fileURLToPath(import.meta.url))));
 const problems = markdownFiles().flatMap(problemsOf);

@@ -123,7 +123,7 @@ export async function migrate(bench: Bench): Promise<{ migrate: number; verify: 
     const learnt = await learntOf(pair.production.client);
     const { mayWrite } = run;
     const migrated = await seconds(async () => {
-      const { groups } = await beginMigrate(pair, { plan, mayWrite });
+      const { groups } = await beginMigrate(pair, { plan, learnt, mayWrite });
       await copyAll(bench, MIGRATE_PHASE, groups);
       await finishMigrate(pair.production, { plan, learnt, manifest, mayWrite }, work);
     });

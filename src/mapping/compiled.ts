@@ -45,6 +45,7 @@ export interface CompiledTable {
   columns: string[];
   types: string[];
   sources: CompiledSource[];
+  primaryKey: string[] | null;
   /** Unique keys that the source's own keys don't vouch for. */
   keys: { name: string; columns: string[]; nullsNotDistinct: boolean }[];
 }

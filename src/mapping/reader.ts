@@ -22,32 +22,36 @@ const settings = [
  * Makes a function that reads as a mapping's SQL does and leaves nothing behind in the session, which must not be
  * in a transaction. An error of the statement is an answer; any other (a lost connection, a cancel) is thrown.
  */
-export function openReader(client: ClientBase, { schemas, own }: MappingSession): Reader {
-  const path = schemas.length > 0 ? identifiers(schemas) : `''`;
+export function openReader(client: ClientBase, session: MappingSession): Reader {
   const read = async (sql: string): Promise<Read> => {
-    await client.query(
-      `begin read only; ${settings}; ${settingOwn(own, 'local')} set local search_path = ${path}`,
-    );
+    await client.query(beginRead(session));
     try {
       const { rows, fields } = await client.query<Record<string, string | null>>(sql);
       await client.query('commit');
       return { kind: 'rows', rows, fields };
     } catch (error) {
-      const code = codeOf(error) ?? '';
       if (!isStatementsFault(error)) {
-        if (code === '57014') await client.query('rollback');
+        if (codeOf(error) === '57014') await client.query('rollback');
         throw error;
       }
       await client.query('rollback');
-      const isData = !code.startsWith('42') && !code.startsWith('0A');
-      return {
-        kind: 'refused',
-        message: isData ? withoutData(code, sentence(error)) : sentence(error),
-        isData,
-      };
+      return { kind: 'refused', ...refusal(error) };
     }
   };
   return (sql) => readAgain(client, () => read(sql));
+}
+
+/** SQL that begins a transaction in which a mapping's SQL reads. */
+export function beginRead({ schemas, own }: MappingSession): string {
+  const path = schemas.length > 0 ? identifiers(schemas) : `''`;
+  return `begin read only; ${settings}; ${settingOwn(own, 'local')} set local search_path = ${path}`;
+}
+
+/** PostgreSQL's words for what a statement got wrong, without values of rows. */
+export function refusal(error: unknown): { message: string; isData: boolean } {
+  const code = codeOf(error) ?? '';
+  const isData = !code.startsWith('42') && !code.startsWith('0A');
+  return { message: isData ? withoutData(code, sentence(error)) : sentence(error), isData };
 }
 
 // Messages about values quote them, and what functions raise may hold anything; neither may leave the database.

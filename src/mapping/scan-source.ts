@@ -4,6 +4,7 @@ import { fromSql, selectSql, type ColumnCheck, type CompiledSource, type Compile
 import { lossCondition, type ValueType } from './loss';
 import { columnName } from './names';
 import type { Reader } from './reader';
+import { firstKeys, keysOf, mostKeys } from './row-keys';
 import { dependsOnTimeZone } from './values';
 
 export interface ScannedSource {
@@ -137,13 +138,10 @@ async function scanRows(
   const result = await read(scanSql(source, checks));
   if (result.kind === 'rows') {
     const row = result.rows[0] ?? {};
-    return {
-      findings: [
-        ...joinProblems(table, source, row),
-        ...checks.flatMap((check, index) => lossProblems(table, source, check, row, index)),
-      ],
-      rows: Number(row.rows),
-    };
+    const findings = joinProblems(table, source, row);
+    for (const [index, check] of checks.entries())
+      findings.push(...(await lossProblems(read, { table, source, check }, lossesIn(row, index))));
+    return { findings, rows: Number(row.rows) };
   }
   const origin = `for the rows from ${readable(source.origin)}`;
   if (checks.length === 0) {
@@ -159,7 +157,9 @@ async function scanRows(
   for (const check of checks) {
     const alone = await read(scanSql(source, [check]));
     if (alone.kind === 'rows') {
-      findings.push(...lossProblems(table, source, check, alone.rows[0] ?? {}, 0));
+      findings.push(
+        ...(await lossProblems(read, { table, source, check }, lossesIn(alone.rows[0] ?? {}, 0))),
+      );
     } else {
       const name = columnName(table.target, check.column);
       findings.push(
@@ -220,33 +220,56 @@ function joinProblems(
   return findings;
 }
 
-function lossProblems(
-  table: CompiledTable,
-  source: CompiledSource,
-  check: TypedCheck,
-  row: Record<string, string | null>,
-  index: number,
-): string[] {
+interface Losses {
+  nulls: number;
+  lost: number;
+}
+
+function lossesIn(row: Record<string, string | null>, index: number): Losses {
+  return { nulls: Number(row[`nulls${index}`] ?? 0), lost: Number(row[`lost${index}`] ?? 0) };
+}
+
+interface Checked {
+  table: CompiledTable;
+  source: CompiledSource;
+  check: TypedCheck;
+}
+
+async function lossProblems(read: Reader, checked: Checked, { nulls, lost }: Losses): Promise<string[]> {
+  const { table, source, check } = checked;
   const name = columnName(table.target, check.column);
   const origin = `for the rows from ${readable(source.origin)}`;
-  const nulls = Number(row[`nulls${index}`] ?? 0);
-  const lost = Number(row[`lost${index}`] ?? 0);
   const findings: string[] = [];
   if (nulls > 0) {
+    const which = await firstRows(read, checked, { rows: nulls, condition: 'v0 is not distinct from null' });
     findings.push(
-      `${name} is NOT NULL but would be NULL in ${count(nulls, 'row')} ${origin}. Give it an expression that always has a value, e.g. with coalesce, or correct the rows.`,
+      `${name} is NOT NULL but would be NULL in ${count(nulls, 'row')} ${origin}. Give it an expression that always has a value, e.g. with coalesce, or correct the rows. ${which}`,
     );
   }
-  if (lost > 0 && check.labels) {
-    findings.push(
-      `${name} would get a value that its enum doesn't have in ${count(lost, 'row')} ${origin}. Correct its expression; the values are ${check.labels.join(', ')}.`,
-    );
-  } else if (lost > 0) {
-    findings.push(
-      `${count(lost, 'value')} would not fit ${name} (${check.storageType}) ${origin}: cut off, rounded, out of range or changed by the new type. Give it an expression that fits, or correct the rows.`,
-    );
-  }
+  if (lost === 0) return findings;
+  const condition = lossCondition('v0', check, check.from) ?? 'false';
+  const which = await firstRows(read, checked, { rows: lost, condition });
+  findings.push(
+    check.labels
+      ? `${name} would get a value that its enum doesn't have in ${count(lost, 'row')} ${origin}. Correct its expression; the values are ${check.labels.join(', ')}. ${which}`
+      : `${count(lost, 'value')} would not fit ${name} (${check.storageType}) ${origin}: cut off, rounded, out of range or changed by the new type. Give it an expression that fits, or correct the rows. ${which}`,
+  );
   return findings;
+}
+
+// Read again only for a finding.
+async function firstRows(
+  read: Reader,
+  { table, source, check }: Checked,
+  { rows, condition }: { rows: number; condition: string },
+): Promise<string> {
+  const keys = keysOf(table);
+  const found = await read(
+    `select key from (select ${keys.of(source)} as key, ${check.value} as v0 ${fromSql(source)} offset 0) as q
+     where ${condition} limit ${mostKeys}`,
+  );
+  const first = found.kind === 'rows' ? found.rows.map((row) => row.key ?? '') : [];
+  return firstKeys(keys.title, { rows, keys: first });
 }
 
 function count(number: number, what: string): string {

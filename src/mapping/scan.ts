@@ -12,6 +12,7 @@ import {
 } from './compiled';
 import { openReader, type Reader } from './reader';
 import { countRows, sumRows, type RowCount } from './row-counts';
+import { firstKeys, keyText, mostKeys } from './row-keys';
 import { scanSource } from './scan-source';
 
 export interface Scan {
@@ -108,10 +109,8 @@ async function doubledKeys(read: Reader, table: CompiledTable): Promise<string[]
     const filled = key.nullsNotDistinct
       ? ''
       : `where ${names.map((name) => `${name} is not null`).join(' and ')}`;
-    const result = await read(
-      `select count(*) as doubled from (select 1 from (${selects.join(' union all ')}) as u ${filled}
-       group by ${names.join(', ')} having count(*) > 1) as d`,
-    );
+    const rows = `from (${selects.join(' union all ')}) as u ${filled} group by ${names.join(', ')} having count(*) > 1`;
+    const result = await read(`select count(*) as doubled from (select 1 ${rows}) as d`);
     const what = `the key ${key.name} (${key.columns.join(', ')}) of ${readable(table.target)}`;
     if (result.kind === 'refused') {
       if (!result.isData)
@@ -123,8 +122,10 @@ async function doubledKeys(read: Reader, table: CompiledTable): Promise<string[]
     const doubled = Number(result.rows[0]?.doubled);
     if (doubled === 0) continue;
     const from = [...new Set(table.sources.map(sourceLabel))].join(' and ');
+    const first = await read(`select ${keyText(names)} as key ${rows} order by 1 limit ${mostKeys}`);
+    const keys = first.kind === 'rows' ? first.rows.map((row) => row.key ?? '') : [];
     findings.push(
-      `${doubled} ${doubled === 1 ? 'value' : 'values'} of ${what} would stand more than once among the rows from ${from}. Change the expression, or correct the rows.`,
+      `${doubled} ${doubled === 1 ? 'value' : 'values'} of ${what} would stand more than once among the rows from ${from}. Change the expression, or correct the rows. ${firstKeys(key.columns.join(', '), { rows: doubled, keys })}`,
     );
   }
   return findings;

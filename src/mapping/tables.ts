@@ -50,6 +50,7 @@ export function compileTable(compilation: Compilation, target: Table): CompiledT
         left,
       ),
     ),
+    primaryKey: target.primaryKey,
     keys: keysToCheck(target, sources, filled),
   };
 }

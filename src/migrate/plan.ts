@@ -11,7 +11,7 @@ import { compileMapping } from '../mapping/compile';
 import { selectSql, type CompiledMapping, type CompiledTable } from '../mapping/compiled';
 import { parseMapping } from '../mapping/file';
 import { volatileFunctionNames } from '../mapping/scan';
-import { readLearnt, type Learnt } from '../new-schema/learnt';
+import type { Learnt } from '../new-schema/learnt';
 import { readCatalog, type Catalog } from '../postgres/catalog';
 import { inTransaction } from '../postgres/connect';
 import { dumpSql } from '../postgres/dump';
@@ -67,15 +67,17 @@ export interface Migration {
 }
 
 /** Takes keys, indexes and triggers away and plans the parts; goes on where an earlier attempt stopped. */
-export async function beginMigrate(pair: Pair, { plan, mayWrite }: Migration): Promise<PartPlan> {
+export async function beginMigrate(
+  pair: Pair,
+  { plan, learnt, mayWrite }: Migration & { learnt: Learnt },
+): Promise<PartPlan> {
   const [production, backup] = [pair.production.client, pair.backup.client];
   const { schemas } = plan.databases.production;
   await production.query('set client_min_messages = warning');
   await production.query(checkpointDdl);
   if (!(await stageDone(production, MIGRATE_PHASE, 'stripped'))) {
-    const learnt = await readLearnt(production);
     await inTransaction(production, async () => {
-      await stripPostData(production, schemas, learnt?.newSchema);
+      await stripPostData(production, schemas, learnt.newSchema);
       await noteStage(production, MIGRATE_PHASE, 'stripped');
       await mayWrite(production);
     });

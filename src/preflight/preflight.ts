@@ -2,8 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Client } from 'pg';
 import { readStoredTables } from '../engine/tables';
-import { UsageError, sentence } from '../errors';
-import { KirikaeError } from '../errors';
+import { KirikaeError, UsageError, sentence } from '../errors';
 import { claimedByAnother, isSameWorkflow, readClaim, type RunIdentity } from '../ledger/claim';
 import { countRows, sumRows } from '../mapping/row-counts';
 import { checkAssertions, scanMapping } from '../mapping/scan';
@@ -25,6 +24,7 @@ import { cloneNote, findCloneObstacles } from './clone';
 import { closeDatabases, compareDatabases, openDatabases, type Opened } from './connections';
 import { checkHost } from './host';
 import { findUnmovable } from './keep';
+import { findMisfits } from './misfits';
 import { tryRollbackChecks } from './old-version';
 import { giveOutside, lookOutsideAfter, lookOutsideBefore } from './outside';
 import { findOversizedRows } from './oversized';
@@ -246,15 +246,18 @@ export async function checkMapping(
     await withClient(old.url, 'preflight', (production) =>
       withClient(fresh.url, 'preflight', async (shadow) => {
         const compiled = await compilePlan(plan, production, shadow);
-        const { scan, sequences } = await withLettingGo(production, old.url, async () => ({
+        const sides = { production: { ...old, client: production }, shadow: { ...fresh, client: shadow } };
+        const { scan, sequences, misfits } = await withLettingGo(production, old.url, async () => ({
           scan: await scanMapping(production, compiled, schemas),
           sequences: await lookAtSequences(production, shadow, { compiled, schemas }),
+          misfits: await findMisfits(sides, { compiled, schemas }, signal),
         }));
-        result.notes.push(...sequences.notes);
+        result.notes.push(...sequences.notes, ...misfits.notes);
         result.findings.push(
           ...compiled.findings,
           ...scan.findings,
           ...sequences.findings,
+          ...misfits.findings,
           ...(await checkAssertions(shadow, compiled, {
             schemas,
             own: await readOwnSettings(production),
@@ -262,12 +265,11 @@ export async function checkMapping(
         );
         result.dropped = scan.dropped;
         result.tables = scan.tables;
-        const place = { ...fresh, client: shadow };
         const keeps = plan.reset?.mode === 'keep';
-        const outside = await lookOutsideAfter({ production, shadow: place, schemas, keeps });
+        const outside = await lookOutsideAfter({ production, shadow: sides.shadow, schemas, keeps });
         result.findings.push(...outside.findings);
         const tried = await learn(
-          { production, shadow: place },
+          { production, shadow: sides.shadow },
           { definition, schemas, outside: outside.step },
           { label: 'preflight', lanes: 2, signal },
         );

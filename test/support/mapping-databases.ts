@@ -12,6 +12,7 @@ export interface MappingDatabases {
   source: Client;
   sourceUrl: string;
   target: Client;
+  targetUrl: string;
   /** Empties both, gives each its schema, and compiles the mapping between them. */
   compile(before: string, after: string, mapping?: string, schemas?: string[]): Promise<CompiledMapping>;
   /** As `compile`, then the scan of the old rows; the mapping must compile. */
@@ -72,6 +73,7 @@ export async function openMappingDatabases(): Promise<MappingDatabases> {
     source,
     sourceUrl: old.url,
     target,
+    targetUrl: fresh.url,
     compile,
     scan: async (...args) => scanMapping(source, await sound(...args), args[3] ?? ['public']),
     migrate: async (...args) => {

@@ -219,7 +219,7 @@ export class ZooRun {
         return learn({ production, shadow }, { definition, schemas: this.schemas, outside }, reading());
       });
       expect(findings).toEqual([]);
-      await this.copy(await beginMigrate(pair, { plan, mayWrite }), MIGRATE_PHASE);
+      await this.copy(await beginMigrate(pair, { plan, learnt, mayWrite }), MIGRATE_PHASE);
       await finishMigrate(pair.production, { plan, learnt, manifest, mayWrite }, reading());
       await verifyMigration(pair, { plan, manifest, learnt }, reading());
     });
