@@ -162,6 +162,16 @@ test('grants of a grantor that the owner is a member of come back, and event tri
     }),
   ));
 
+// Both are a superuser's, whoever made them.
+test('ranges and trusted extensions that the owner made are no reason to refuse', () => {
+  const ranged = `create type span as range (subtype = numeric); create type spans as (all_of span[]);
+    create table t (id int primary key, word citext, during span);`;
+  return comesBack({
+    before: `create extension citext; ${ranged} insert into t values (1, 'a', '[1,2)');`,
+    after: ranged,
+  });
+});
+
 test('a run with thousands of findings is refused with its reasons', async () => {
   const tables = (columns: string) =>
     Array.from({ length: 300 }, (_, n) => `create table table_${n} (id int primary key${columns});`).join(

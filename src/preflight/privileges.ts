@@ -60,9 +60,9 @@ export async function findMissingPrivileges(
   const owners = await all<{ owner: string; object: string; count: string }>(
     production,
     `select owner, min(object) as object, count(*) as count from (
-       select pg_get_userbyid(relowner) as owner, relowner as id, oid::regclass::text as object from pg_class where relnamespace in (select oid from pg_namespace where nspname = any($1)) and relkind in ('r', 'p', 'v', 'm', 'S')
-       union all select pg_get_userbyid(proowner), proowner, oid::regprocedure::text from pg_proc where pronamespace in (select oid from pg_namespace where nspname = any($1))
-       union all select pg_get_userbyid(typowner), typowner, oid::regtype::text from pg_type where typnamespace in (select oid from pg_namespace where nspname = any($1))
+       select pg_get_userbyid(relowner) as owner, relowner as id, c.oid::regclass::text as object from pg_class c where relnamespace in (${ns}) and relkind in ('r', 'p', 'v', 'm', 'S') and ${standsAlone('pg_class', 'c.oid')}
+       union all select pg_get_userbyid(proowner), proowner, p.oid::regprocedure::text from pg_proc p where pronamespace in (${ns}) and ${standsAlone('pg_proc', 'p.oid')}
+       union all select pg_get_userbyid(typowner), typowner, t.oid::regtype::text from pg_type t where typnamespace in (${ns}) and ${standsAlone('pg_type', 't.oid')}
      ) owned where not pg_has_role(id, 'member') group by owner`,
     [schemas],
   );
@@ -73,6 +73,14 @@ export async function findMissingPrivileges(
   }
   return findings;
 }
+
+const ns = 'select oid from pg_namespace where nspname = any($1)';
+
+// Neither an extension's nor part of another object: a trusted extension's objects, and a range's constructors, are a superuser's whoever
+// made them. (A partitioned table is part of itself.)
+const standsAlone = (catalog: string, oid: string) =>
+  `not exists (select from pg_depend d where d.classid = '${catalog}'::regclass and d.objid = ${oid} and d.deptype in ('e', 'i')
+     and not (d.refclassid = d.classid and d.refobjid = d.objid))`;
 
 // What a role gives counts where it is inherited: to be a member lets one only act as the role.
 const howHas = (role: string) =>
