@@ -131,6 +131,15 @@ const refused: [string, Drawing, RegExp][] = [
     /ask the platform team\. The event trigger "watcher" of postgres says so/,
   ],
   [
+    'a child whose parent got a column later',
+    {
+      before: `create table t (id int primary key); create table child (own text) inherits (t); alter table t add column later int;
+        insert into child values (1, 'x', 2);`,
+      after: `${plain} create table child (own text) inherits (t);`,
+    },
+    /^public\.child has its own column own before the inherited later, which came later\./m,
+  ],
+  [
     'a grant of a grantor that the owner is no member of',
     {
       prepared: `${plain} insert into t values (1); alter table t owner to current_owner; grant select on t to other_a with grant option;

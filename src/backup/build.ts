@@ -5,7 +5,7 @@ import { noteStage, stageDone } from '../ledger/checkpoints';
 import { inTransaction } from '../postgres/connect';
 import { prepareLike } from '../postgres/databases';
 import { applyDdl } from '../postgres/ddl';
-import { dumpSchema, dumpSql, type DumpEntry } from '../postgres/dump';
+import { dumpSchema, dumpSql, isOfSchema, type DumpEntry } from '../postgres/dump';
 import type { Pair } from '../postgres/endpoint';
 import { identifiers, qualified } from '../postgres/sql';
 import { majorVersion, sameMajor } from '../postgres/versions';
@@ -28,7 +28,9 @@ export async function beginBackup(
     // From PostgreSQL 17 on an index's functions are called without a search_path, which older ones may need.
     const pathless = from < 17 && to >= 17;
     await inTransaction(backup.client, async () => {
-      await applyDdl(backup.client, dumpSql(plain, plain.pre, version), "production's schema");
+      // What is said of the schemas themselves serves no reading, and before PostgreSQL 15 public is the superuser's in every database.
+      const pre = plain.pre.filter((entry) => !isOfSchema(entry));
+      await applyDdl(backup.client, dumpSql(plain, pre, version), "production's schema");
       const serving = plain.post.filter(servesReading);
       const post = dumpSql(plain, pathless ? withoutComputed(serving) : serving, version);
       await backup.client.query('update kirikae.backup set ddl_post_plain = $1', [post]);
