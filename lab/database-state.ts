@@ -51,7 +51,7 @@ export async function contentOf(url: string, schemas = ['public']): Promise<Reco
 export async function definitionOf(url: string, options = ['--create']): Promise<string[]> {
   const { stdout } = await promisify(execFile)(
     path.join(await findPostgres(), 'pg_dump'),
-    ['--schema-only', ...options, url],
+    ['--schema-only', '--encoding=UTF8', ...options, url],
     { maxBuffer: 64 * 1024 * 1024 },
   );
   return stdout

@@ -131,6 +131,15 @@ const refused: [string, Drawing, RegExp][] = [
     /ask the platform team\. The event trigger "watcher" of postgres says so/,
   ],
   [
+    'a child whose parent got a column later',
+    {
+      before: `create table t (id int primary key); create table child (own text) inherits (t); alter table t add column later int;
+        insert into child values (1, 'x', 2);`,
+      after: `${plain} create table child (own text) inherits (t);`,
+    },
+    /^public\.child has its own column own before the inherited later, which came later\./m,
+  ],
+  [
     'a grant of a grantor that the owner is no member of',
     {
       prepared: `${plain} insert into t values (1); alter table t owner to current_owner; grant select on t to other_a with grant option;
@@ -161,6 +170,16 @@ test('grants of a grantor that the owner is a member of come back, and event tri
       after: plain,
     }),
   ));
+
+// Both are a superuser's, whoever made them.
+test('ranges and trusted extensions that the owner made are no reason to refuse', () => {
+  const ranged = `create type span as range (subtype = numeric); create type spans as (all_of span[]);
+    create table t (id int primary key, word citext, during span);`;
+  return comesBack({
+    before: `create extension citext; ${ranged} insert into t values (1, 'a', '[1,2)');`,
+    after: ranged,
+  });
+});
 
 test('a run with thousands of findings is refused with its reasons', async () => {
   const tables = (columns: string) =>

@@ -27,7 +27,10 @@ const generatedFiles = [
   'CONTRIBUTING.md',
 ];
 const sourceFolders = ['src', 'workflows', 'activities', 'cli', 'lab', 'tools', 'examples', 'test/support'];
-const commands = { demo, bench, soak, faults, resets, model, test, 'test:long': testLong, check, generate };
+const commands = {
+  ...{ demo, bench, soak, faults, resets, model, databases },
+  ...{ test, 'test:long': testLong, check, generate },
+};
 
 const [name = '', ...args] = process.argv.slice(2);
 process.exit(await main());
@@ -81,6 +84,11 @@ function model() {
   if (!handOver(known)) return fail('Usage: npm run model -- [--seed N] [--runs N] [--path P]');
   process.env.KIRIKAE_MODEL_RUNS ??= '5000';
   return node(['node_modules/jest/bin/jest.js', 'test/model.test.ts']);
+}
+
+/** Its options: `-- --help`. */
+function databases() {
+  return buildIfStale() || node(['dist/tools/databases.js', ...args]);
 }
 
 /** Hands options with a value to a test, as variables. */

@@ -6,7 +6,7 @@ import { noteStage, stageDone } from '../ledger/checkpoints';
 import { all, inTransaction } from '../postgres/connect';
 import { prepareLike } from '../postgres/databases';
 import { applyDdl } from '../postgres/ddl';
-import { dumpSchema, dumpSql, type DumpEntry } from '../postgres/dump';
+import { dumpSchema, dumpSql, isOfSchema, type DumpEntry } from '../postgres/dump';
 import type { Pair } from '../postgres/endpoint';
 import { notOfExtension } from '../postgres/extensions';
 import { identifiers, qualified } from '../postgres/sql';
@@ -27,7 +27,9 @@ export async function beginBackup(
     const plain = await dumpSchema(production.url, schemas, { owners: false });
     const version = Math.min(await majorVersion(production.client), await majorVersion(backup.client));
     await inTransaction(backup.client, async () => {
-      await applyDdl(backup.client, dumpSql(plain, plain.pre, version), "production's schema");
+      // What is said of the schemas themselves serves no reading, and before PostgreSQL 15 public is the superuser's in every database.
+      const pre = plain.pre.filter((entry) => !isOfSchema(entry));
+      await applyDdl(backup.client, dumpSql(plain, pre, version), "production's schema");
       await dropChecks(backup.client, schemas);
       const post = dumpSql(plain, withoutComputed(plain.post.filter(servesReading)), version);
       await backup.client.query('update kirikae.backup set ddl_post_plain = $1', [post]);

@@ -96,5 +96,20 @@ export async function grantLike(
       notes.push(`Left out on the shadow database: ${entry.type} ${entry.name}: ${sentence(error)}.`);
     });
   }
+  // The schemas are this user's here. What their owners have in production needs no grant there.
+  const owned = await withClient(productionUrl, 'shadow owners', (production) =>
+    shortly<{ schema: string; owner: string }>(
+      production,
+      `select nspname as schema, rolname as owner from pg_namespace join pg_roles r on r.oid = nspowner
+       where nspname = any($1) and rolname <> current_user and has_schema_privilege(r.oid, pg_namespace.oid, 'create, usage')`,
+      [schemas],
+    ),
+  );
+  for (const { schema, owner } of owned)
+    await shadow
+      .query(`grant create, usage on schema ${identifier(schema)} to ${identifier(owner)}`)
+      .catch((error: unknown) => {
+        if (failureType(error) !== 'StepFailed') throw error;
+      });
   return notes;
 }

@@ -99,6 +99,15 @@ const uncarriable: { text: string; managed: boolean }[] = [
       where n.nspname = any($1) and p.partstrat = 'h' and 'e' in (t.typtype, e.typtype)`,
   },
   {
+    // pg_dump makes a child with its parents' columns first.
+    managed: true,
+    text: `select format('%s has its own column %I before the inherited %I, which came later. Made again from its definition it would have them in another order. Make the table anew, with the inherited columns first, before the run.',
+        c.oid::regclass, min(own.attname), min(a.attname)) as finding
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace join pg_attribute a on a.attrelid = c.oid and a.attinhcount > 0 and not a.attisdropped
+      join pg_attribute own on own.attrelid = c.oid and own.attnum between 1 and a.attnum - 1 and own.attinhcount = 0 and not own.attisdropped
+      where n.nspname = any($1) and c.relkind = 'r' and not c.relispartition and ${notOfExtension('pg_class', 'c.oid')} group by c.oid`,
+  },
+  {
     managed: true,
     text: `select format('The row security of %s applies to production''s user %s itself and would hide rows. Use a user with bypassrls, or lift it (alter table … no force row level security).', c.oid::regclass, current_user) as finding
       from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any($1) and c.relkind in ('r', 'p') and row_security_active(c.oid)`,

@@ -7,6 +7,7 @@ import { failureType, KirikaeError, sentence } from '../errors';
 import { all, one, withClient } from '../postgres/connect';
 import { notOfExtension } from '../postgres/extensions';
 import { identifier } from '../postgres/sql';
+import { letHave, memberColumns, type Member } from './privileges';
 
 interface Owner {
   schema: string;
@@ -30,7 +31,7 @@ export async function tryRights(
   const { owners, triggers, me } = await withClient(url, 'preflight rights', async (client) => ({
     owners: await ownersIn(client, schemas),
     triggers: await eventTriggers(client),
-    me: (await one<{ me: string }>(client, 'select current_user as me')).me,
+    me: await one<Member>(client, `select ${memberColumns}`),
   }));
   const findings: string[] = [];
   for (const place of owners) {
@@ -111,7 +112,7 @@ function trial(schema: string, owner: string): string[] {
 async function tryIn(
   client: Client,
   { schema, owner }: Owner,
-  { me, triggers }: { me: string; triggers: EventTrigger[] },
+  { me, triggers }: { me: Member; triggers: EventTrigger[] },
 ): Promise<string | null> {
   await client.query(`begin; set local lock_timeout = '2s'`);
   try {
@@ -136,8 +137,8 @@ function findingOf({
   owner,
   me,
   triggers,
-}: Owner & { error: unknown; sql: string; me: string; triggers: EventTrigger[] }): string {
-  const what = `Production refuses what a run or its way back does in schema "${schema}"${owner === me ? '' : ` for objects of ${owner}`}: "${sql.slice(0, 100)}" fails: ${sentence(error)}`;
+}: Owner & { error: unknown; sql: string; me: Member; triggers: EventTrigger[] }): string {
+  const what = `Production refuses what a run or its way back does in schema "${schema}"${owner === me.name ? '' : ` for objects of ${owner}`}: "${sql.slice(0, 100)}" fails: ${sentence(error)}`;
   const { where } = error as { where?: string };
   const trigger = triggers.find(({ function: name }) => where?.includes(name.replace(/^.*\./, '')));
   if (trigger)
@@ -145,12 +146,12 @@ function findingOf({
   return `${what}. ${remedy(sentence(error), { schema, owner, me })}`;
 }
 
-function remedy(why: string, { schema, owner, me }: Owner & { me: string }): string {
+function remedy(why: string, { schema, owner, me }: Owner & { me: Member }): string {
   if (/permission denied for schema/.test(why)) {
-    const both = owner === me ? '' : `, ${identifier(owner)}`;
-    return `Grant it: grant create, usage on schema ${identifier(schema)} to ${identifier(me)}${both}.`;
+    const both = owner === me.name ? '' : `, ${identifier(owner)}`;
+    return `Grant it: grant create, usage on schema ${identifier(schema)} to ${identifier(me.name)}${both}.`;
   }
-  if (/must be (able to SET ROLE|member of role|owner of)|permission denied/.test(why) && owner !== me)
-    return `Grant it: grant ${identifier(owner)} to ${identifier(me)} (from PostgreSQL 16 on: with inherit true, set true).`;
+  if (/must be (able to SET ROLE|member of role|owner of)|permission denied/.test(why) && owner !== me.name)
+    return letHave(me, owner);
   return 'Let a run have it, or use another user.';
 }

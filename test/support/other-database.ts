@@ -1,8 +1,9 @@
-/** A migration of a database that SQL draws, by a user who owns it and is nothing more: no superuser, no member of others. */
+/** A migration of a database that SQL draws, by a user who owns it and is nothing more, or by a role that is named. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { definitionOf } from '../../lab/database-state';
 import { withDatabase } from '../../lab/stage';
+import { identifier } from '../../src/postgres/sql';
 import { createDatabase, onServer } from './environment';
 import { changePlan, layOutMigration, type Migration, type PlanChange } from './migration';
 
@@ -13,18 +14,22 @@ export interface Drawing {
   after: string;
   /** By a superuser, before the owner comes, who is `current_owner` in it. */
   prepared?: string;
+  /** Production's user: a role that is there, with `passwordOfUsers`. Without it one is made that owns the database, and dropped. */
+  user?: string;
   change?: PlanChange;
 }
 
-const password = 'of the plain owner';
+export const passwordOfUsers = 'of the plain owner';
 
 /** Lays it out; dropping it drops the owner too. */
-export async function layOutOther({ before, after, prepared = '', change }: Drawing): Promise<Migration> {
+export async function layOutOther(drawing: Drawing): Promise<Migration> {
+  const { before, after, prepared = '', change } = drawing;
   const template = await createDatabase('other');
-  const owner = `owner_${template.name}`;
-  await onServer(
-    `create role ${owner} login createdb password '${password}' in role pg_signal_backend, pg_read_all_stats`,
-  );
+  const owner = drawing.user ?? `owner_${template.name}`;
+  if (drawing.user === undefined)
+    await onServer(
+      `create role ${owner} login createdb password '${passwordOfUsers}' in role pg_signal_backend, pg_read_all_stats`,
+    );
   let migration: Migration;
   try {
     migration = await layOutMigration(template.name);
@@ -33,12 +38,12 @@ export async function layOutOther({ before, after, prepared = '', change }: Draw
   }
   const drop = async () => {
     await migration.drop();
-    await onServer(`drop owned by ${owner}; drop role ${owner}`);
+    if (drawing.user === undefined) await onServer(`drop owned by ${owner}; drop role ${owner}`);
   };
   try {
-    await onServer(`alter database "${migration.production.name}" owner to ${owner}`);
+    await onServer(`alter database "${migration.production.name}" owner to ${identifier(owner)}`);
     await withDatabase(migration.production.url, (client) =>
-      client.query(prepared.replaceAll('current_owner', owner)),
+      client.query(prepared.replaceAll('current_owner', identifier(owner))),
     );
     for (const [name, url] of Object.entries(migration.env)) process.env[name] = asUser(url ?? '', owner);
     await withDatabase(asUser(migration.production.url, owner), (client) => client.query(before));
@@ -57,15 +62,20 @@ export async function layOutOther({ before, after, prepared = '', change }: Draw
   }
 }
 
-function asUser(url: string, user: string): string {
+/** A URL of another user's. */
+export function asUser(url: string, user: string): string {
   const place = new URL(url);
-  [place.username, place.password] = [user, password];
+  [place.username, place.password] = [user, passwordOfUsers];
   return place.toString();
 }
 
 /** How PostgreSQL prints a database's definition once it has read what it printed: what comes back may be printed so. */
 export async function definitionReadAgain(url: string): Promise<string[]> {
-  const lines = await definitionOf(url, []);
+  return printedAgain(await definitionOf(url, []));
+}
+
+/** The same, of a definition's lines. */
+export async function printedAgain(lines: readonly string[]): Promise<string[]> {
   const again = await createDatabase('again');
   try {
     await withDatabase(again.url, (client) => client.query(lines.join('\n')));

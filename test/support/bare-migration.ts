@@ -1,0 +1,123 @@
+/** A run of a laid-out plan without Temporal: the product's own activities, called one by one, and `recover` as its way back. */
+import { randomUUID } from 'node:crypto';
+import os from 'node:os';
+import type { Client } from '@temporalio/client';
+import { MockActivityEnvironment } from '@temporalio/testing';
+import { createActivities, type Activities, type RunRef } from '../../activities';
+import { FORWARD } from '../../src/contract';
+import type { Phase } from '../../src/engine/parts';
+import { findPlan, readSettings, type Plan } from '../../src/settings/read';
+import { recover } from '../../src/way-back/recover';
+import type { Migration } from './migration';
+
+export type ForwardPhase = (typeof FORWARD)[number];
+
+export class BareMigration {
+  private readonly plan: Plan;
+  private readonly activities: Activities;
+  private readonly environment: MockActivityEnvironment;
+  private readonly run: RunRef;
+  /** The phase that it has come to; null before the claim. */
+  phase: ForwardPhase | null = null;
+
+  constructor({ settingsFile }: Pick<Migration, 'settingsFile'>) {
+    const settings = readSettings(settingsFile);
+    this.plan = findPlan(settings, 'tumiki');
+    this.run = { plan: this.plan.name, planHash: this.plan.hash };
+    this.activities = createActivities(settings);
+    const runId = randomUUID();
+    this.environment = new MockActivityEnvironment(
+      { workflowNamespace: 'bare', workflowExecution: { workflowId: `bare-${runId}`, runId } },
+      { client: knowingNoReset as Client },
+    );
+  }
+
+  /** Preflight as a run does it. @returns findings; with any, its shadow is gone again */
+  async check(): Promise<string[]> {
+    const { run } = this;
+    const findings = await this.act(({ checkHost }) => checkHost({ run }));
+    const { catalogue, ...first } = await this.act(({ checkDatabases }) => checkDatabases({ run }));
+    findings.push(...first.findings);
+    if (first.shadowReady) {
+      const deploy = await this.act(({ deployToShadow }) => deployToShadow({ run }));
+      const deployed = deploy.length === 0;
+      const mapping = await this.act(({ checkMapping }) => checkMapping({ run, catalogue, deployed }));
+      findings.push(...deploy, ...mapping.findings);
+    }
+    if (findings.length > 0) await this.act(({ dropShadow }) => dropShadow({ run }));
+    return findings;
+  }
+
+  /** Goes on to a phase, through all before it. @throws what stops it */
+  async goTo(phase: ForwardPhase): Promise<void> {
+    const from = this.phase === null ? 0 : FORWARD.indexOf(this.phase) + 1;
+    for (const next of FORWARD.slice(from, FORWARD.indexOf(phase) + 1)) {
+      await this.steps[next]();
+      this.phase = next;
+    }
+  }
+
+  /** The end of a run that is live: its backup and its ledger go. */
+  async end(): Promise<void> {
+    const { run } = this;
+    await this.act(({ removeBackup }) => removeBackup({ run }));
+    await this.act(({ finish }) => finish({ run }));
+  }
+
+  /** The way back from wherever it is. @returns what it said */
+  async goBack(): Promise<string[]> {
+    const said: string[] = [];
+    const { signal } = new AbortController();
+    const operator = { say: (text: string) => said.push(text), confirm: () => Promise.resolve(true) };
+    const order = { plan: this.plan, host: os.hostname(), acceptLoss: false, settleMs: 0, signal };
+    if (!(await recover(order, operator))) throw new Error(`The way back has no end: ${said.join(' / ')}`);
+    return said;
+  }
+
+  private readonly steps: Record<ForwardPhase, () => Promise<unknown>> = {
+    claimed: () => this.act(({ claim }) => claim({ run: this.run })),
+    closed: () => this.act(({ pageOn }) => pageOn({ run: this.run })),
+    fenced: () => this.act(({ fence }) => fence({ run: this.run })),
+    sealed: async () => {
+      const { groups } = await this.act(({ beginBackup }) => beginBackup({ run: this.run }));
+      await this.copy({ name: 'backup', attempt: 1 }, groups);
+      await this.act(({ sealBackup }) => sealBackup({ run: this.run }));
+      await this.act(({ indexBackup }) => indexBackup({ run: this.run }));
+    },
+    approved: async () => {
+      const { run } = this;
+      const { fingerprint } = await this.act(({ openApproval }) => openApproval({ run }));
+      const approvals = [{ by: 'alice', at: new Date().toISOString() }];
+      await this.act(({ approve }) => approve({ run, fingerprint, approvals }));
+    },
+    reset: () => this.act(({ reset }) => reset({ run: this.run })),
+    built: () => this.act(({ deploySchema }) => deploySchema({ run: this.run })),
+    migrated: async () => {
+      const { groups } = await this.act(({ beginMigrate }) => beginMigrate({ run: this.run }));
+      await this.copy({ name: 'migrate', attempt: 1 }, groups);
+      await this.act(({ finishMigrate }) => finishMigrate({ run: this.run }));
+    },
+    verified: () => this.act(({ verify }) => verify({ run: this.run })),
+    deployed: () => this.act(({ endDeploys }) => endDeploys({ run: this.run })),
+    checked: () => this.act(({ endChecks }) => endChecks({ run: this.run })),
+    live: async () => {
+      await this.act(({ goLive }) => goLive({ run: this.run }));
+      await this.act(({ pageOff }) => pageOff({ run: this.run }));
+    },
+  };
+
+  private async copy(phase: Phase, groups: number): Promise<void> {
+    for (let group = 0; group < groups; group++)
+      await this.act(({ copyGroup }) => copyGroup({ run: this.run, phase, group }));
+  }
+
+  private async act<T>(work: (activities: Activities) => Promise<T>): Promise<T> {
+    return (await this.environment.run(() => work(this.activities))) as T;
+  }
+}
+
+// What activities ask Temporal: which run was the first. It is this one.
+const knowingNoReset: object = {
+  withAbortSignal: (_signal: AbortSignal, work: () => Promise<unknown>) => work(),
+  workflow: { getHandle: () => ({ describe: () => Promise.resolve({ raw: {} }) }) },
+};

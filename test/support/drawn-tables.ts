@@ -1,0 +1,232 @@
+/** Types, tables of every kind and their rows for a drawn database. */
+import { identifier, literal } from '../../src/postgres/sql';
+import type { DrawnColumn, DrawnTable, Sketch } from './drawn-sketch';
+
+const extensions: Record<string, { type: string; value: string; index?: string }[]> = {
+  citext: [{ type: 'citext', value: `'Citext ' || n` }],
+  hstore: [{ type: 'hstore', value: `hstore_type('a', n::text)` }],
+  pg_trgm: [],
+  unaccent: [],
+  btree_gist: [],
+  ltree: [{ type: 'ltree', value: `('top.n' || n)::ltree_type` }],
+};
+
+/** Schemas, and extensions in a schema beside them or in a managed one. */
+export function drawSchemas(sketch: Sketch): void {
+  sketch.times(0, 2, () => {
+    const name = sketch.name();
+    sketch.schemas.push(name);
+    sketch.add(`create schema ${identifier(name)}`);
+  });
+  sketch.add('create schema extensions');
+  for (const name of sketch.some(Object.keys(extensions), 0.4)) {
+    const schema = identifier(sketch.chance(0.7) ? 'extensions' : sketch.schema());
+    sketch.add(`create extension ${name} schema ${schema}`);
+    for (const { type, value } of extensions[name] ?? []) {
+      const at = `${schema}.${type}`;
+      const said = value.replace('hstore_type', `${schema}.hstore`).replace('ltree_type', at);
+      sketch.types.push({ sql: at, value: `(${said})::${at}`, isOrdered: true });
+    }
+  }
+}
+
+/** Enums, composites, domains, ranges and collations. */
+export function drawTypes(sketch: Sketch): void {
+  sketch.times(1, 2, () => {
+    const { at } = sketch.place();
+    const labels = ['new', sketch.name(), `it's "done"`, 'été'];
+    sketch.add(`create type ${at} as enum (${labels.map(literal).join(', ')})`);
+    sketch.made('type', at);
+    const list = labels.map(literal).join(', ');
+    sketch.types.push(
+      { sql: at, value: `(array[${list}])[1 + n % 4]::${at}`, isOrdered: true },
+      { sql: `${at}[]`, value: `array[${literal('new')}, null]::${at}[]`, isOrdered: true },
+    );
+    if (sketch.chance(0.3))
+      sketch.add(`alter type ${at} add value ${literal(`more ${sketch.name()}`)} before 'new'`);
+  });
+  sketch.times(0, 2, () => {
+    const { at } = sketch.place();
+    const inner = [sketch.random.pick(sketch.types), sketch.random.pick(sketch.types)];
+    const fields = inner.map(({ sql }) => `${identifier(sketch.name())} ${sql}`);
+    sketch.add(`create type ${at} as (${fields.join(', ')})`);
+    sketch.made('type', at);
+    const value = `row (${inner.map((type) => type.value).join(', ')})::${at}`;
+    sketch.types.push({ sql: at, value, isOrdered: false });
+  });
+  sketch.times(0, 2, () => {
+    const { at } = sketch.place();
+    const parts = sketch.some(
+      ['not null', 'default 5', `constraint ${identifier(sketch.name())} check (value > 0)`],
+      0.5,
+    );
+    sketch.add(`create domain ${at} as integer ${parts.join(' ')}`);
+    sketch.made('domain', at);
+    sketch.types.push({ sql: at, value: 'n', isOrdered: true });
+  });
+  if (sketch.chance(0.4)) {
+    const { at } = sketch.place();
+    sketch.add(`create domain ${at} as varchar(30) check (value in ('a', 'b') or length(value) > 1)`);
+    sketch.made('domain', at);
+    sketch.types.push({ sql: at, value: `'v' || n`, isOrdered: true });
+  }
+  if (sketch.chance(0.4)) {
+    const { at } = sketch.place();
+    sketch.add(`create type ${at} as range (subtype = numeric)`);
+    sketch.made('type', at);
+    sketch.types.push({ sql: at, value: `${at}(n, n + 0.50)`, isOrdered: true, index: 'gist' });
+  }
+  if (sketch.chance(0.4)) {
+    const { at } = sketch.place();
+    sketch.add(
+      sketch.chance(0.5)
+        ? `create collation ${at} (provider = libc, locale = 'C')`
+        : `create collation ${at} (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`,
+    );
+    sketch.made('collation', at, false);
+    sketch.types.push({ sql: `text collate ${at}`, value: `'Col ' || n`, isOrdered: true });
+  }
+}
+
+export function drawSequences(sketch: Sketch): void {
+  sketch.times(0, 2, () => {
+    const { at } = sketch.place();
+    const how = sketch.some(['increment by -3', 'minvalue -100', 'maxvalue 1000', 'cache 5', 'cycle'], 0.4);
+    sketch.add(`create sequence ${at} ${how.join(' ')}`);
+    sketch.made('sequence', at);
+    if (sketch.chance(0.6)) sketch.add(`select setval(${literal(at)}, -7, ${sketch.chance(0.5)})`);
+  });
+}
+
+export function drawTables(sketch: Sketch): void {
+  sketch.times(2, 5, () => drawTable(sketch));
+  if (sketch.chance(0.5)) drawPartitioned(sketch);
+  if (sketch.chance(0.4)) drawInherited(sketch);
+  if (sketch.chance(0.2)) drawTyped(sketch);
+  for (const table of sketch.tables) if (sketch.chance(0.3)) changeColumns(sketch, table);
+}
+
+function drawTable(sketch: Sketch): void {
+  const place = sketch.place();
+  const key: DrawnColumn = { name: sketch.name(), type: intType, isKey: true };
+  const columns = [key];
+  const identity = sketch.random.pick([
+    '',
+    '',
+    ' generated always as identity',
+    ' generated by default as identity (start with 1000 increment by 5)',
+  ]);
+  const lines = [
+    `${identifier(key.name)} integer${identity} ${sketch.chance(0.8) ? 'primary key' : 'not null'}`,
+  ];
+  sketch.times(1, 7, () => {
+    const column: DrawnColumn = { name: sketch.name(), type: sketch.random.pick(sketch.types) };
+    columns.push(column);
+    lines.push(`${identifier(column.name)} ${column.type.sql}${sketch.chance(0.15) ? ' not null' : ''}`);
+  });
+  if (sketch.chance(0.4)) {
+    const name = sketch.name();
+    columns.push({ name, type: intType, isComputed: true });
+    lines.push(`${identifier(name)} integer generated always as (${identifier(key.name)} * 2) stored`);
+  }
+  if (sketch.chance(0.4))
+    lines.push(`constraint ${identifier(sketch.name())} check (${identifier(key.name)} > 0)`);
+  const unique = columns.filter(({ type, isComputed }) => type.isOrdered && !isComputed);
+  if (sketch.chance(0.4)) {
+    const [first] = sketch.some(unique, 0.5);
+    if (first) lines.push(`unique (${identifier(first.name)}, ${identifier(key.name)})`);
+  }
+  const table: DrawnTable = { ...place, columns, rows: sketch.random.whole(0, 60), kind: 'table' };
+  sketch.add(`create table ${table.at} (${lines.join(', ')})`);
+  fill(sketch, table);
+}
+
+const intType = { sql: 'integer', value: 'n', isOrdered: true };
+
+function fill(sketch: Sketch, table: DrawnTable): void {
+  const columns = table.columns.filter(({ isComputed }) => !isComputed);
+  const list = columns.map(({ name }) => identifier(name)).join(', ');
+  const values = columns.map(({ type }) => type.value).join(', ');
+  sketch.add(
+    `insert into ${table.at} (${list}) overriding system value select ${values} from generate_series(1, ${table.rows}) n`,
+  );
+  sketch.tables.push(table);
+  sketch.made('table', table.at);
+}
+
+function drawPartitioned(sketch: Sketch): void {
+  const place = sketch.place();
+  const kind = sketch.random.pick(['range', 'list', 'hash']);
+  const [key, word] = [sketch.name(), sketch.name()];
+  const columns: DrawnColumn[] = [
+    { name: key, type: intType, isKey: true },
+    { name: word, type: { sql: 'text', value: `'w' || n % 3`, isOrdered: true } },
+  ];
+  const by = kind === 'list' ? word : key;
+  const primary = sketch.chance(0.5)
+    ? `, primary key (${identifier(key)}${by === word ? `, ${identifier(word)}` : ''})`
+    : '';
+  const { at } = place;
+  sketch.add(
+    `create table ${at} (${identifier(key)} integer not null, ${identifier(word)} text not null${primary}) partition by ${kind} (${identifier(by)})`,
+  );
+  const parts: Record<string, string[]> = {
+    range: ['for values from (minvalue) to (20)', 'for values from (20) to (40)', 'default'],
+    list: [`for values in ('w0', 'w1')`, 'default'],
+    hash: ['for values with (modulus 2, remainder 0)', 'for values with (modulus 2, remainder 1)'],
+  };
+  for (const bounds of parts[kind] ?? []) {
+    const part = sketch.place().at;
+    if (sketch.chance(0.2)) {
+      sketch.add(`create table ${part} partition of ${at} ${bounds} partition by hash (${identifier(key)})`);
+      sketch.add(
+        `create table ${sketch.place().at} partition of ${part} for values with (modulus 1, remainder 0)`,
+      );
+    } else sketch.add(`create table ${part} partition of ${at} ${bounds}`);
+  }
+  fill(sketch, { ...place, columns, rows: 60, kind: 'partitioned' });
+}
+
+function drawInherited(sketch: Sketch): void {
+  const parent = sketch.table('table');
+  if (!parent) return;
+  const place = sketch.place();
+  const extra: DrawnColumn = { name: sketch.name(), type: sketch.random.pick(sketch.types) };
+  sketch.add(
+    `create table ${place.at} (${identifier(extra.name)} ${extra.type.sql}) inherits (${parent.at})`,
+  );
+  fill(sketch, { ...place, columns: [...parent.columns, extra], rows: 7, kind: 'table' });
+}
+
+function drawTyped(sketch: Sketch): void {
+  const [type, place] = [sketch.place(), sketch.place()];
+  const [key, word] = [sketch.name(), sketch.name()];
+  sketch.add(`create type ${type.at} as (${identifier(key)} integer, ${identifier(word)} text)`);
+  sketch.add(`create table ${place.at} of ${type.at} (primary key (${identifier(key)}))`);
+  const columns = [
+    { name: key, type: intType, isKey: true },
+    { name: word, type: { sql: 'text', value: `'t' || n`, isOrdered: true } },
+  ];
+  fill(sketch, { ...place, columns, rows: 9, kind: 'table' });
+}
+
+// Dropped columns, columns that came later, and how columns are kept.
+function changeColumns(sketch: Sketch, table: DrawnTable): void {
+  const { at, columns } = table;
+  const added = sketch.name();
+  const change = sketch.random.pick(['add', 'drop', 'keep'] as const);
+  if (change === 'add') {
+    sketch.add(`alter table ${at} add column ${identifier(added)} text default ${sketch.text()}`);
+    columns.push({ name: added, type: { sql: 'text', value: `'later'`, isOrdered: true }, isComputed: true });
+  } else if (change === 'drop') {
+    sketch.add(`alter table ${at} add column ${identifier(added)} text`);
+    sketch.add(`alter table ${at} drop column ${identifier(added)}`);
+  } else {
+    const column = sketch.random.pick(columns);
+    sketch.add(
+      `alter table ${at} alter column ${identifier(column.name)} set statistics 200`,
+      `alter table ${at} alter column ${identifier(column.name)} set storage external`,
+      `alter table ${at} set (fillfactor = 70, autovacuum_enabled = false)`,
+    );
+  }
+}
