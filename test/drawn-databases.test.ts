@@ -2,7 +2,7 @@
 import { describeDraw, dropDrawnRoles, makeDrawnRoles, runDraw, type DrawResult } from './support/drawn-run';
 
 const isCommand = process.env.KIRIKAE_DATABASES_DRAWS !== undefined;
-const seed = Number(process.env.KIRIKAE_DATABASES_SEED ?? Math.floor(Date.now() / 86_400_000));
+const seed = Number(process.env.KIRIKAE_DATABASES_SEED ?? 1);
 const draws = Number(process.env.KIRIKAE_DATABASES_DRAWS ?? 20);
 const only = Number(process.env.KIRIKAE_DATABASES_ONLY ?? 0);
 const numbers = only > 0 ? [only] : Array.from({ length: draws }, (_, index) => index + 1);

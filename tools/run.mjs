@@ -105,7 +105,7 @@ function test() {
   return node(['node_modules/jest/bin/jest.js', ...args]);
 }
 
-/** What is too long for each change: `npm test` runs three files of these. */
+/** What is too long for each change: `npm test` runs one file of these. */
 function testLong() {
   return node(['node_modules/jest/bin/jest.js', '.long.test', ...args]);
 }

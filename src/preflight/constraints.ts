@@ -26,6 +26,8 @@ export interface RowRule extends Rule {
   kind: 'check' | 'domain' | 'partition' | 'not null';
   /** SQL over the row's columns: true for a row that breaks it. */
   broken: string;
+  /** It calls a function that may read other tables: while these are empty its answer says nothing. */
+  readsOthers: boolean;
 }
 
 /** What rows must fulfil together: no two of them may be alike in all parts, by these operators. */
@@ -85,6 +87,8 @@ const root = `coalesce(pg_partition_root(c.oid)::oid, c.oid)`;
 const within = `case when c.relispartition then pg_get_partition_constraintdef(c.oid) end`;
 const callsNothing = (objects: string) => `not exists (select from pg_depend d
   where (d.classid, d.objid) in (${objects}) and d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass))`;
+const readsOthers = (object: string) => `exists (select from pg_depend d join pg_proc p on p.oid = d.refobjid
+  where (d.classid, d.objid) = (${object}) and d.refclassid = 'pg_proc'::regclass and p.provolatile <> 'i' and ${notOfExtension('pg_proc', 'p.oid')})`;
 // A partition key's column hangs on its own table.
 const keysOfPartitions = `select a.attname::text from pg_partition_tree(${root}) t
   join pg_depend d on d.classid = 'pg_class'::regclass and d.refclassid = d.classid and d.objid = t.relid and d.refobjid = d.objid
@@ -92,6 +96,7 @@ const keysOfPartitions = `select a.attname::text from pg_partition_tree(${root})
   where c.relispartition or c.relkind = 'p'`;
 
 type Check = Rule & {
+  readsOthers: boolean;
   /** It reads the row as a whole, under the table's name. */
   isOfRow: boolean;
 };
@@ -101,7 +106,7 @@ const checksSql = `
     coalesce(0 = any (k.conkey), false) as "isOfRow",
     array(select a.attname::text from pg_attribute a where a.attrelid = c.oid and a.attnum = any (k.conkey)
       union ${keysOfPartitions} and c.relispartition) as columns,
-    ${callsNothing(`('pg_constraint'::regclass, k.oid)`)} as "isPure"
+    ${callsNothing(`('pg_constraint'::regclass, k.oid)`)} as "isPure", ${readsOthers(`'pg_constraint'::regclass, k.oid`)} as "readsOthers"
   from pg_constraint k join pg_class c on c.oid = k.conrelid
   where ${managed} and k.contype = 'c' and k.convalidated and (not c.relispartition or k.coninhcount = 0)
   order by c.oid::regclass::text collate "C", k.conname collate "C"`;
@@ -135,7 +140,7 @@ const partitionsSql = `
 function partitionRule({ table, columns, places, definition }: Partitioning): RowRule {
   const fits = ['false', ...places.map((place) => `coalesce(${place}, false)`)].join(' or ');
   const rule = { table, holder: table, name: definition, columns, definition, isPure: true, within: null };
-  return { ...rule, kind: 'partition', broken: `not (${fits})` };
+  return { ...rule, kind: 'partition', broken: `not (${fits})`, readsOthers: false };
 }
 
 const generatedSql = `
@@ -146,7 +151,7 @@ const generatedSql = `
 function notNullRule({ table, name }: { table: number; name: string }): RowRule {
   const broken = `${identifier(name)} is not distinct from null`;
   const rule = { table, holder: table, name, columns: [name], definition: 'not null', isPure: true };
-  return { ...rule, within: null, kind: 'not null', broken };
+  return { ...rule, within: null, kind: 'not null', broken, readsOthers: false };
 }
 
 interface DomainUse {
@@ -162,6 +167,7 @@ interface DomainUse {
   name: string | null;
   expression: string | null;
   isPure: boolean;
+  readsOthers: boolean;
 }
 
 // Domains of the columns themselves, below other domains, as elements of arrays, and deeper.
@@ -186,7 +192,8 @@ const usesSql = `
 const domainsSql = `
   with ${usesSql}
   select u.table, u.column, u."isElement", u."isDeep", format_type(u.type, null) as domain, format_type(a.atttypid, a.atttypmod) as type,
-    r.name, r.expression, ${callsNothing(`('pg_constraint'::regclass, r.oid)`)} as "isPure"
+    r.name, r.expression, ${callsNothing(`('pg_constraint'::regclass, r.oid)`)} as "isPure",
+    ${readsOthers(`'pg_constraint'::regclass, r.oid`)} as "readsOthers"
   from uses u join rules r on r.type = u.type join pg_attribute a on a.attrelid = u.table and a.attnum = u.attnum
   -- that a column isn't NULL is the scan's to say
   where r.expression is not null or u."isElement" or u."isDeep"
@@ -197,11 +204,11 @@ const deepSql = `
   select distinct u.table, u.column from uses u join rules r on r.type = u.type where u."isDeep"`;
 
 function domainRule(catalog: Catalog, use: DomainUse): RowRule {
-  const { table, column, domain, name, expression, isPure } = use;
+  const { table, column, domain, name, expression, isPure, readsOthers } = use;
   const what = `${name ?? 'not null'} of the domain ${domain}`;
   const definition = `${domain} ${expression ?? 'not null'}`;
   const rule = { table, holder: table, name: what, columns: [column], definition, isPure, within: null };
-  return { ...rule, kind: 'domain', broken: brokenDomain(catalog, use) };
+  return { ...rule, kind: 'domain', broken: brokenDomain(catalog, use), readsOthers };
 }
 
 // VALUE stands in a domain's check for what is checked; elsewhere it is the name of a column like any other.

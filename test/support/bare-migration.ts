@@ -35,16 +35,16 @@ export class BareMigration {
   /** Preflight as a run does it. @returns findings; with any, its shadow is gone again */
   async check(): Promise<string[]> {
     const { run } = this;
-    const findings = await this.act(({ checkHost }) => checkHost({ run }));
-    const { catalogue, ...first } = await this.act(({ checkDatabases }) => checkDatabases({ run }));
+    const findings = await this.act((activities) => activities.checkHost({ run }));
+    const { catalogue, ...first } = await this.act((activities) => activities.checkDatabases({ run }));
     findings.push(...first.findings);
     if (first.shadowReady) {
-      const deploy = await this.act(({ deployToShadow }) => deployToShadow({ run }));
+      const deploy = await this.act((activities) => activities.deployToShadow({ run }));
       const deployed = deploy.length === 0;
-      const mapping = await this.act(({ checkMapping }) => checkMapping({ run, catalogue, deployed }));
+      const mapping = await this.act((activities) => activities.checkMapping({ run, catalogue, deployed }));
       findings.push(...deploy, ...mapping.findings);
     }
-    if (findings.length > 0) await this.act(({ dropShadow }) => dropShadow({ run }));
+    if (findings.length > 0) await this.act((activities) => activities.dropShadow({ run }));
     return findings;
   }
 
@@ -60,8 +60,8 @@ export class BareMigration {
   /** The end of a run that is live: its backup and its ledger go. */
   async end(): Promise<void> {
     const { run } = this;
-    await this.act(({ removeBackup }) => removeBackup({ run }));
-    await this.act(({ finish }) => finish({ run }));
+    await this.act((activities) => activities.removeBackup({ run }));
+    await this.act((activities) => activities.finish({ run }));
   }
 
   /** The way back from wherever it is. @returns what it said */
@@ -75,44 +75,45 @@ export class BareMigration {
   }
 
   private readonly steps: Record<ForwardPhase, () => Promise<unknown>> = {
-    claimed: () => this.act(({ claim }) => claim({ run: this.run })),
-    closed: () => this.act(({ pageOn }) => pageOn({ run: this.run })),
-    fenced: () => this.act(({ fence }) => fence({ run: this.run })),
+    claimed: () => this.act((activities) => activities.claim({ run: this.run })),
+    closed: () => this.act((activities) => activities.pageOn({ run: this.run })),
+    fenced: () => this.act((activities) => activities.fence({ run: this.run })),
     sealed: async () => {
-      const { groups } = await this.act(({ beginBackup }) => beginBackup({ run: this.run }));
+      const { groups } = await this.act((activities) => activities.beginBackup({ run: this.run }));
       await this.copy({ name: 'backup', attempt: 1 }, groups);
-      await this.act(({ sealBackup }) => sealBackup({ run: this.run }));
-      await this.act(({ indexBackup }) => indexBackup({ run: this.run }));
+      await this.act((activities) => activities.sealBackup({ run: this.run }));
+      await this.act((activities) => activities.indexBackup({ run: this.run }));
     },
     approved: async () => {
       const { run } = this;
-      const { fingerprint } = await this.act(({ openApproval }) => openApproval({ run }));
+      const { fingerprint } = await this.act((activities) => activities.openApproval({ run }));
       const approvals = [{ by: 'alice', at: new Date().toISOString() }];
-      await this.act(({ approve }) => approve({ run, fingerprint, approvals }));
+      await this.act((activities) => activities.approve({ run, fingerprint, approvals }));
     },
-    reset: () => this.act(({ reset }) => reset({ run: this.run })),
-    built: () => this.act(({ deploySchema }) => deploySchema({ run: this.run })),
+    reset: () => this.act((activities) => activities.reset({ run: this.run })),
+    built: () => this.act((activities) => activities.deploySchema({ run: this.run })),
     migrated: async () => {
-      const { groups } = await this.act(({ beginMigrate }) => beginMigrate({ run: this.run }));
+      const { groups } = await this.act((activities) => activities.beginMigrate({ run: this.run }));
       await this.copy({ name: 'migrate', attempt: 1 }, groups);
-      await this.act(({ finishMigrate }) => finishMigrate({ run: this.run }));
+      await this.act((activities) => activities.finishMigrate({ run: this.run }));
     },
-    verified: () => this.act(({ verify }) => verify({ run: this.run })),
-    deployed: () => this.act(({ endDeploys }) => endDeploys({ run: this.run })),
-    checked: () => this.act(({ endChecks }) => endChecks({ run: this.run })),
+    verified: () => this.act((activities) => activities.verify({ run: this.run })),
+    deployed: () => this.act((activities) => activities.endDeploys({ run: this.run })),
+    checked: () => this.act((activities) => activities.endChecks({ run: this.run })),
     live: async () => {
-      await this.act(({ goLive }) => goLive({ run: this.run }));
-      await this.act(({ pageOff }) => pageOff({ run: this.run }));
+      await this.act((activities) => activities.goLive({ run: this.run }));
+      await this.act((activities) => activities.pageOff({ run: this.run }));
     },
   };
 
   private async copy(phase: Phase, groups: number): Promise<void> {
     for (let group = 0; group < groups; group++)
-      await this.act(({ copyGroup }) => copyGroup({ run: this.run, phase, group }));
+      await this.act((activities) => activities.copyGroup({ run: this.run, phase, group }));
   }
 
   private async act<T>(work: (activities: Activities) => Promise<T>): Promise<T> {
-    return (await this.environment.run(() => work(this.activities))) as T;
+    const done: Promise<T> = this.environment.run(() => work(this.activities));
+    return done;
   }
 }
 
