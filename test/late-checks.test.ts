@@ -1,6 +1,6 @@
 /** CHECKs that call somebody's function come after all rows, on the way forward and back. */
 import { contentOf, definitionOf } from '../lab/database-state';
-import { lateChecks, withLateChecks } from '../src/postgres/late-checks';
+import { lateChecks, aroundRows } from '../src/postgres/around-rows';
 import { dumpSchema, dumpSql, parseDump } from '../src/postgres/dump';
 import { query } from '../lab/stage';
 import { createDatabase } from './support/environment';
@@ -9,7 +9,7 @@ import { definitionReadAgain, layOutOther } from './support/other-database';
 import { checkHarmlessly } from './support/preflight';
 import { runToEnd, sceneForEach } from './support/way-back';
 
-const scene = sceneForEach('late-checks', 1);
+const scene = sceneForEach('around-rows', 1);
 let migration: Migration | undefined;
 afterEach(async () => {
   await migration?.drop();
@@ -48,7 +48,7 @@ test('they are cut out of tables and domains, and the definition that they are p
         .map(({ name }) => name)
         .join(),
     ).not.toMatch(/inner_word|short|plain|more/);
-    const late = withLateChecks(dump);
+    const late = aroundRows(dump);
     await query(again.url, dumpSql(late, late.pre, 15));
     await query(again.url, dumpSql(late, late.post, 15));
     expect((await definitionOf(again.url, [])).sort()).toEqual((await definitionOf(database.url, [])).sort());

@@ -17,7 +17,7 @@ import { stageDone, noteStage } from '../ledger/checkpoints';
 import { withClient, one } from '../postgres/connect';
 import { dumpSchema, dumpSql, type Digests } from '../postgres/dump';
 import type { Endpoint, Pair, Work } from '../postgres/endpoint';
-import { withLateChecks } from '../postgres/late-checks';
+import { aroundRows } from '../postgres/around-rows';
 import { qualified } from '../postgres/sql';
 import { databaseOf } from '../postgres/url';
 import { sameMajor, majorVersion } from '../postgres/versions';
@@ -96,7 +96,7 @@ export async function sealBackup(
   });
   const version = await majorVersion(production.client);
   const columns = new Map(right.tables.map((table) => [qualified(table), hashOfColumns(table)]));
-  const applied = withLateChecks(definition);
+  const applied = aroundRows(definition);
   const definitions = {
     ...sealed.definitions,
     ddl_pre: dumpSql(applied, applied.pre, version),

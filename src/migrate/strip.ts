@@ -3,7 +3,7 @@ import type { Client } from 'pg';
 import { all } from '../postgres/connect';
 import type { DumpEntry, SchemaDump } from '../postgres/dump';
 import { notOfExtension } from '../postgres/extensions';
-import { lateChecks, withLateChecks } from '../postgres/late-checks';
+import { lateChecks, aroundRows } from '../postgres/around-rows';
 
 /**
  * Drops what the post-data section of a dump holds, so that rows arrive without keys, indexes and triggers. A key that a
@@ -66,7 +66,7 @@ export async function strippedEntries(
     [schemas],
   );
   const names = new Set(kept.map(({ schema, name }) => `${schema}.${name}`));
-  return withLateChecks(dump).post.filter(
+  return aroundRows(dump).post.filter(
     ({ type, schema, name }) =>
       !/^(MATERIALIZED VIEW|FUNCTION|PROCEDURE)$/.test(type) &&
       !(type === 'CONSTRAINT' && names.has(`${schema}.${name}`)),

@@ -1,8 +1,9 @@
 /** Materialized views: which hold rows, and filling them after the tables. */
 import type { Client } from 'pg';
+import { failWith } from '../errors';
 import { all } from './connect';
 import { readOwnSettings, settingOwn } from './own-settings';
-import { identifiers, qualified, type TableName } from './sql';
+import { identifiers, qualified, readable, type TableName } from './sql';
 
 /** The materialized views that hold rows, each after those it reads: directly or through other views. */
 export async function filledViews(client: Client, schemas: readonly string[]): Promise<TableName[]> {
@@ -28,5 +29,10 @@ export async function refreshViews(
 ): Promise<void> {
   const own = settingOwn(await readOwnSettings(client), 'local');
   await client.query(`${own} set local search_path = ${identifiers(schemas)}`);
-  for (const view of views) await client.query(`refresh materialized view ${qualified(view)}`);
+  for (const view of views)
+    await client
+      .query(`refresh materialized view ${qualified(view)}`)
+      .catch((error: unknown) =>
+        failWith(error, (why) => `The materialized view ${readable(view)} can't be filled: ${why}.`),
+      );
 }

@@ -23,8 +23,10 @@ import {
   type SchemaDump,
 } from '../postgres/dump';
 import type { Endpoint, Work } from '../postgres/endpoint';
-import { withLateChecks } from '../postgres/late-checks';
+import { aroundRows } from '../postgres/around-rows';
+import type { TableName } from '../postgres/sql';
 import { majorVersion } from '../postgres/versions';
+import { filledViews, refreshViews } from '../postgres/views';
 import { learnNewSchema, settingsOf, type Learnt } from '../new-schema/learnt';
 import { emptyAndUndo, type OutsideOfStep } from '../new-schema/undo-outside';
 
@@ -34,6 +36,8 @@ const maxFindings = 10;
 interface Trial {
   shadow: Endpoint;
   schemas: readonly string[];
+  /** Production's materialized views that hold rows. */
+  filled: readonly TableName[];
   work: Work;
 }
 
@@ -51,7 +55,7 @@ export async function learn(
   }: { definition: SchemaDump; schemas: readonly string[]; outside: OutsideOfStep },
   work: Work,
 ): Promise<{ learnt: Learnt; findings: string[]; notes: string[] }> {
-  const trial = { shadow, schemas, work };
+  const trial = { shadow, schemas, filled: await filledViews(production, schemas), work };
   const fresh = await learnNewSchema(shadow, schemas);
   await shadow.client.query(`set client_min_messages = warning;${checkpointDdl}`);
   const findings: string[] = [];
@@ -119,7 +123,7 @@ async function tryRestore(
       ...none,
       findings: (which.length > 0 ? which : [sentence(error)]).map(
         (text) =>
-          `A way back could not make production's definition again, as production's user. ${text}. Remove what hinders it, or grant what is missing.`,
+          `A way back could not make production's definition again, as production's user. ${text.replace(/\.$/, '')}. Remove what hinders it, or grant what is missing.`,
       ),
     };
   }
@@ -142,9 +146,13 @@ async function tryRestore(
 }
 
 // With the statements of a restore (src/restore/copy-back.ts).
-async function makeAgain({ shadow, schemas, work }: Trial, printed: SchemaDump, phase: Phase): Promise<void> {
+async function makeAgain(
+  { shadow, schemas, filled, work }: Trial,
+  printed: SchemaDump,
+  phase: Phase,
+): Promise<void> {
   const { client } = shadow;
-  const dump = withLateChecks(printed);
+  const dump = aroundRows(printed);
   const version = await majorVersion(client);
   await inTransaction(client, async () => {
     await emptyAndUndo(client, schemas);
@@ -156,7 +164,7 @@ async function makeAgain({ shadow, schemas, work }: Trial, printed: SchemaDump, 
     ...{ ...work, target: shadow, phase, around: withoutDefaultPrivileges },
     sql: dumpSql(dump, dump.post, version),
     what: "keys and indexes of production's definition",
-    finish: () => Promise.resolve(),
+    finish: (last) => refreshViews(last, schemas, filled),
   });
 }
 

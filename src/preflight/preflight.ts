@@ -28,7 +28,7 @@ import { findMisfits } from './misfits';
 import { tryRollbackChecks } from './old-version';
 import { giveOutside, lookOutsideAfter, lookOutsideBefore } from './outside';
 import { findOversizedRows } from './oversized';
-import { findLockShortage, findMissingPrivileges } from './privileges';
+import { findLockShortage, findMissingPrivileges, findUnwritable } from './privileges';
 import type { PreflightResult } from './result';
 import { tryRights } from './rights';
 import { lookAtSchemaStep } from './schema-step';
@@ -258,6 +258,10 @@ export async function checkMapping(
           ...scan.findings,
           ...sequences.findings,
           ...misfits.findings,
+          ...(await findUnwritable(
+            shadow,
+            compiled.tables.map(({ target }) => target),
+          )),
           ...(await checkAssertions(shadow, compiled, {
             schemas,
             own: await readOwnSettings(production),

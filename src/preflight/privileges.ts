@@ -1,7 +1,7 @@
 /** Preflight of privileges and of the server's room for locks. */
 import type { Client } from 'pg';
 import { one, all, APPLICATION } from '../postgres/connect';
-import { identifier } from '../postgres/sql';
+import { identifier, qualified, type TableName } from '../postgres/sql';
 
 /** Production's user, and what decides whether it has what it is a member of. */
 export interface Member {
@@ -115,4 +115,17 @@ export async function findLockShortage(production: Client, schemas: readonly str
   return [
     `Dropping ${needed} objects in one transaction needs about as many locks; the server has room for ${room}. Raise max_locks_per_transaction and restart it before the run.`,
   ];
+}
+
+/** Sentences for tables of the new schema, on the shadow, into which this user may not write rows, though it made them. */
+export async function findUnwritable(shadow: Client, tables: readonly TableName[]): Promise<string[]> {
+  const rows = await all<{ name: string }>(
+    shadow,
+    `select name from unnest($1::text[]) as name where to_regclass(name) is not null and not has_table_privilege(name, 'insert')`,
+    [tables.map(qualified)],
+  );
+  return rows.map(
+    ({ name }) =>
+      `The schema step leaves table ${name} without the privilege to insert for production's user, who is to write its rows. Revoke it after the run.`,
+  );
 }

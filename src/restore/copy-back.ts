@@ -15,7 +15,7 @@ import { inTransaction } from '../postgres/connect';
 import { namingBlockers } from '../postgres/blockers';
 import { applyDdl } from '../postgres/ddl';
 import { withoutDefaultPrivileges } from '../postgres/default-privileges';
-import { dumpSql, isOfSchema, parseDump } from '../postgres/dump';
+import { dumpSql, isOfSchema, parseDump, type DumpEntry } from '../postgres/dump';
 import type { MayWrite, Note, Pair, Work } from '../postgres/endpoint';
 import { emptySchemas, lockTables } from '../postgres/managed-schemas';
 import { majorVersion, sameMajor } from '../postgres/versions';
@@ -82,7 +82,10 @@ async function toApply(target: Client, text: string | null, { isInPlace }: Resto
   return dumpSql({ prelude, pre: [], post: [] }, dropped, await majorVersion(target));
 }
 
-/** Sequences, indexes, keys, materialized views and ANALYZE. */
+// Late: an owner may have revoked his own privileges, without which nothing can be written or referred to.
+const isGrant = ({ type }: DumpEntry) => type === 'ACL';
+
+/** Indexes, keys, sequences, grants, materialized views and ANALYZE. */
 export async function finishRestore(pair: Pair, restore: Restore, work: Work): Promise<void> {
   const { schemas, phase, mayWrite } = restore;
   const [production, backup] = [pair.production.client, pair.backup.client];
@@ -90,16 +93,22 @@ export async function finishRestore(pair: Pair, restore: Restore, work: Work): P
   const manifest = await sealedManifest(backup);
   if (!(await stageDone(production, phase, 'keys'))) {
     const { definitions } = await readBackup(backup);
+    const { prelude, entries } = parseDump(await toApply(production, definitions.ddl_post, restore));
+    const version = await majorVersion(production);
+    const sqlOf = (wanted: (entry: DumpEntry) => boolean) =>
+      dumpSql({ prelude, pre: [], post: [] }, entries.filter(wanted), version);
     await applyPostData({
       ...work,
       target: pair.production,
       phase,
-      sql: await toApply(production, definitions.ddl_post, restore),
+      sql: sqlOf((entry) => !isGrant(entry)),
       what: 'stored indexes and keys of the backup',
       mayWrite,
       around: withoutDefaultPrivileges,
       finish: async (client) => {
         await writeSequences(client, manifest.sequences);
+        await applyDdl(client, sqlOf(isGrant), 'stored grants of the backup');
+        // As their owners, who may read by a grant.
         await refreshViews(client, schemas, manifest.filledViews);
         await noteStage(client, phase, 'keys');
       },

@@ -1,4 +1,7 @@
-/** CHECKs that call a function or operator of somebody's: they may read other tables, so that they come after all rows. */
+/**
+ * What of a definition comes before the rows, and what after them: CHECKs that call a function or operator of somebody's, since it may
+ * read other tables; and grants at the very end, since even an owner's own privileges may be revoked.
+ */
 import { maskQuoted, type DumpEntry, type SchemaDump } from './dump';
 
 const qualifiedName = '"(?:[^"]|"")*"\\."(?:[^"]|"")*"';
@@ -6,8 +9,18 @@ const made = new RegExp(`^CREATE (?:UNLOGGED |FOREIGN )?(TABLE|DOMAIN) (${qualif
 // pg_dump qualifies what isn't in pg_catalog.
 const callsOthers = new RegExp(`${qualifiedName}\\s*\\(|OPERATOR\\(`);
 
-/** A definition whose tables and domains are made without such CHECKs, which its post-data section begins with. */
-export function withLateChecks(dump: SchemaDump): SchemaDump {
+/** A definition whose pre-data section makes tables and domains without such CHECKs and grants; its post-data section begins with the CHECKs. */
+export function aroundRows(dump: SchemaDump): SchemaDump {
+  const { pre, post } = withLateChecks(dump);
+  const isGrant = ({ type }: DumpEntry) => type === 'ACL';
+  return {
+    prelude: dump.prelude,
+    pre: pre.filter((entry) => !isGrant(entry)),
+    post: [...post.filter((entry) => !isGrant(entry)), ...[...pre, ...post].filter(isGrant)],
+  };
+}
+
+function withLateChecks(dump: SchemaDump): SchemaDump {
   const fixed = domainsWithin([...dump.pre, ...dump.post]);
   const late: DumpEntry[] = [];
   const pre = dump.pre.map((entry) => {
@@ -41,7 +54,7 @@ export function withLateChecks(dump: SchemaDump): SchemaDump {
   };
 }
 
-/** The CHECKs that `withLateChecks` takes out. */
+/** The CHECKs that `aroundRows` puts behind the rows. */
 export function lateChecks(dump: SchemaDump): { schema: string; name: string }[] {
   const post = withLateChecks(dump).post;
   const count = post.length - dump.post.length;
