@@ -23,7 +23,8 @@ import type { Settings } from '../src/settings/read';
 import { openRun, type Moved, type RunRef } from './context';
 import { withRoom, type GroupPlan } from './copy-rows';
 import { learntOf } from './learnt';
-import { inShort } from './prepare';
+import { droppedInShort } from '../src/text';
+import { room } from './prepare';
 
 export interface SealedBackup extends Omit<BackupStatus, 'fingerprint'> {
   moved: Moved;
@@ -99,7 +100,7 @@ export function backUpActivities(settings: Settings) {
             tables: manifest.tables.length,
             rows: manifest.tables.reduce((sum, table) => sum + table.rows, 0),
             bytes: manifest.bytes,
-            dropped: inShort(dropped),
+            dropped: droppedInShort(dropped, room.dropped),
           };
         },
       );

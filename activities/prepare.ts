@@ -1,5 +1,4 @@
 /** Before anything is changed: the host, the databases, the shadow, the mapping. */
-import type { Dropped } from '../src/contract';
 import { checkHost } from '../src/preflight/host';
 import {
   checkDatabases,
@@ -9,11 +8,11 @@ import {
 } from '../src/preflight/preflight';
 import type { PreflightResult } from '../src/preflight/result';
 import type { Settings } from '../src/settings/read';
-import { fold, LIMITS, oneLine } from '../src/text';
+import { droppedInShort, fold, LIMITS, oneLine } from '../src/text';
 import { cancellation, openRun, type RunRef } from './context';
 
 // What an activity returns goes through Temporal, which carries 2 MB: preflight may find more in a large database.
-const room = {
+export const room = {
   sentences: { count: 400, bytes: 200_000 },
   dropped: { count: 4_000, bytes: 300_000 },
   tables: { count: 6_000, bytes: 500_000 },
@@ -26,7 +25,7 @@ function bounded<T extends Pick<DatabaseFindings, 'findings' | 'notes'>>(result:
     ...result,
     findings: someOf(result.findings, 'findings'),
     notes: someOf(result.notes, 'notes'),
-    ...(dropped ? { dropped: inShort(dropped) } : {}),
+    ...(dropped ? { dropped: droppedInShort(dropped, room.dropped) } : {}),
     ...(Array.isArray(tables) ? { tables: ends(tables, room.tables) } : {}),
   };
 }
@@ -41,13 +40,6 @@ function someOf(sentences: readonly string[], what: string): string[] {
   return leftOut === 0
     ? first
     : [...first, `${leftOut} more ${what} are left out here; kirikae check prints them all.`, ...last];
-}
-
-/** Drops, so many as Temporal carries. */
-export function inShort(dropped: readonly Dropped[]): Dropped[] {
-  const { first, leftOut, last } = fold(dropped, room.dropped);
-  const rest = { what: `${leftOut} more, left out here`, rows: 0, reason: 'the list is too long' };
-  return leftOut === 0 ? first : [...first, rest, ...last];
 }
 
 function ends<T>(items: readonly T[], size: { count: number; bytes: number }): T[] {

@@ -67,6 +67,30 @@ export function fold<T>(items: readonly T[], { count, bytes }: { count: number; 
   return { first, leftOut: rest.length - last.length, last };
 }
 
+/** The same as one list, with one item in place of the middle. */
+export function inShort<T>(
+  items: readonly T[],
+  size: { count: number; bytes: number },
+  middle: (leftOut: string, after: T | undefined) => T,
+): T[] {
+  const { first, leftOut, last } = fold(items, size);
+  return leftOut === 0 ? first : [...first, middle(`${leftOut} more, left out here`, last[0]), ...last];
+}
+
+interface LeftBehind {
+  what: string;
+  rows: number;
+  reason: string;
+}
+
+/** What is left behind by name, so many as `size` takes. */
+export function droppedInShort(
+  dropped: readonly LeftBehind[],
+  size: { count: number; bytes: number },
+): LeftBehind[] {
+  return inShort(dropped, size, (what) => ({ what, rows: 0, reason: 'the list is too long' }));
+}
+
 function fitting<T>(items: readonly T[], { count, bytes }: { count: number; bytes: number }): T[] {
   let used = 0;
   const end = items.findIndex((item, index) => index === count || (used += sizeOf(item) + 1) > bytes);

@@ -85,7 +85,7 @@ function runTests({ draws, seed, only, profiles }: Options): number {
         KIRIKAE_DATABASES_SEED: String(seed),
         ...(only === undefined ? {} : { KIRIKAE_DATABASES_ONLY: String(only) }),
       };
-  const test = profiles ? 'test/profiles.test.ts' : 'test/drawn-databases.test.ts';
+  const test = profiles ? 'test/profiles.long.test.ts' : 'test/drawn-databases.test.ts';
   const jest = path.join(packageRoot, 'node_modules', 'jest', 'bin', 'jest.js');
   const env = { ...process.env, ...handed };
   return spawnSync(process.execPath, [jest, test], { cwd: packageRoot, env, stdio: 'inherit' }).status ?? 1;

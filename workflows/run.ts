@@ -18,7 +18,7 @@ import {
   type WayBackStatus,
 } from '../src/contract';
 import { wayBack, type Standing } from '../src/ledger/phases';
-import { fold, LIMITS, oneLine } from '../src/text';
+import { droppedInShort, inShort, LIMITS, oneLine } from '../src/text';
 import { type Choice, describeDetails } from './details';
 import type { Problem } from './failures';
 import { Notes } from './notes';
@@ -232,7 +232,7 @@ export class Run {
       backup: this.backup,
       steps: this.steps.map(withSettledNumbers),
       wayBack: this.wayBack.map(withSettledNumbers),
-      dropped: this.droppedInShort(),
+      dropped: droppedInShort(this.dropped, room.dropped),
       notes: this.notes.list(),
     };
   }
@@ -251,34 +251,22 @@ export class Run {
     };
   }
 
-  private droppedInShort(): Dropped[] {
-    const { first, leftOut, last } = fold(this.dropped, room.dropped);
-    if (leftOut === 0) return first;
-    const rest = { what: `${leftOut} more, left out here`, rows: 0, reason: 'the list is too long' };
-    return [...first, rest, ...last];
-  }
-
   private decisionsInShort(): Decision[] {
-    const { first, leftOut, last } = fold(this.decisions, room.decisions);
-    if (leftOut === 0) return first;
-    const rest = { at: last[0]?.at ?? now(), by: '…', what: `${leftOut} more, left out here`, note: null };
-    return [...first, rest, ...last];
+    const rest = (what: string, after?: Decision) => ({ at: after?.at ?? now(), by: '…', what, note: null });
+    return inShort(this.decisions, room.decisions, rest);
   }
 
   private tablesInShort(): TableReport[] {
-    const { first, leftOut, last } = fold(this.tables, room.tables);
-    if (leftOut === 0) return first;
-    const rest = { table: `${leftOut} more, left out here`, sourceRows: null, targetRows: null, origin: '…' };
-    return [...first, rest, ...last];
+    const rest = (table: string) => ({ table, sourceRows: null, targetRows: null, origin: '…' });
+    return inShort(this.tables, room.tables, rest);
   }
 
   private checksInShort(): CheckReport[] {
-    const { first, leftOut, last } = fold(this.checks, room.checks);
-    const [after] = last;
-    if (leftOut === 0 || !after) return first;
-    const { step, at } = after;
-    const rest = { step, name: `${leftOut} more, left out here`, passed: true, detail: '…', at };
-    return [...first, rest, ...last];
+    const rest = (name: string, after?: CheckReport) => ({
+      ...{ step: after?.step ?? 'smoke', at: after?.at ?? now() },
+      ...{ name, passed: true, detail: '…' },
+    });
+    return inShort(this.checks, room.checks, rest);
   }
 
   /** The same as Markdown in the workflow's current details, for the UI. */
