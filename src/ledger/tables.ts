@@ -124,7 +124,7 @@ export const outsideDdl = `
 create table if not exists kirikae.outside (
   singleton boolean primary key default true check (singleton), before text not null, expected text, changes text
 );
-create table if not exists kirikae.outside_table (schema text, name text, content text not null, primary key (schema, name));`;
+create table if not exists kirikae.outside_table (schema text, name text, content text not null, after text, primary key (schema, name));`;
 
 /** A shadow's marker, with what stood in it before anything was made there. */
 export const shadowDdl = `

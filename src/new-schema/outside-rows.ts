@@ -28,7 +28,8 @@ export async function smallTables(client: Client, schemas: readonly string[]): P
 /** Of the tables that were kept, those whose rows are others now; one that is gone is none of them. */
 export async function changedTables(client: Client): Promise<TableName[]> {
   const changed: TableName[] = [];
-  for (const { content, ...table } of await keptTables(client)) {
+  for (const { content, schema, name } of await keptTables(client)) {
+    const table = { schema, name };
     if (!(await hasRelation(client, qualified(table)))) continue;
     const { rows } = JSON.parse(content) as Kept;
     const now = await read(client, table);
@@ -54,20 +55,47 @@ export async function keepOutsideRows(client: Client, tables: readonly TableName
   }
 }
 
-/** Puts back what was kept, where it is otherwise now. Runs in the caller's transaction. */
-export async function putBackOutsideRows(client: Client): Promise<void> {
-  for (const { content, ...table } of await keptTables(client)) {
+/** Notes the rows as the step has left them: what comes later is somebody else's. Runs in the caller's transaction. */
+export async function noteRowsAfter(client: Client): Promise<void> {
+  for (const table of await keptTables(client)) {
     if (!(await hasRelation(client, qualified(table)))) continue;
-    const before = JSON.parse(content) as Kept;
-    const now = await read(client, table);
-    if (JSON.stringify(now) === JSON.stringify(before)) continue;
-    await client.query(`delete from only ${qualified(table)}`);
-    await write(client, table, before);
+    const { rows } = await read(client, table);
+    await client.query('update kirikae.outside_table set after = $3 where schema = $1 and name = $2', [
+      table.schema,
+      table.name,
+      JSON.stringify(rows),
+    ]);
   }
 }
 
-async function keptTables(client: Client): Promise<(TableName & { content: string })[]> {
-  return all(client, 'select schema, name, content from kirikae.outside_table order by schema, name');
+/**
+ * Takes away the rows that the step added, and puts back those that it took away or changed; all others stay as they are. While it
+ * isn't noted how it left them, all that changed is its doing. Runs in the caller's transaction.
+ */
+export async function putBackOutsideRows(client: Client): Promise<void> {
+  for (const { content, after, ...table } of await keptTables(client)) {
+    if (!(await hasRelation(client, qualified(table)))) continue;
+    const before = JSON.parse(content) as Kept;
+    const { rows: now } = await read(client, table);
+    const left = after === null ? now : (JSON.parse(after) as string[]);
+    const added = without(left, before.rows).filter((row) => now.includes(row));
+    const gone = without(without(before.rows, left), now);
+    if (added.length + gone.length === 0) continue;
+    await client.query(`delete from only ${qualified(table)} t where t::text = any($1::text[])`, [added]);
+    await write(client, table, { rows: gone, sequences: before.sequences });
+  }
+  await client.query('update kirikae.outside_table set after = null');
+}
+
+function without(rows: readonly string[], others: readonly string[]): string[] {
+  const known = new Set(others);
+  return rows.filter((row) => !known.has(row));
+}
+
+async function keptTables(
+  client: Client,
+): Promise<(TableName & { content: string; after: string | null })[]> {
+  return all(client, 'select schema, name, content, after from kirikae.outside_table order by schema, name');
 }
 
 async function read(client: Client, table: TableName): Promise<Kept> {

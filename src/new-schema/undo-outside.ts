@@ -3,7 +3,7 @@
  * further attempt and on the way back. Somebody else's doings are left alone: only what the step did on the shadow as well is its.
  */
 import type { Client } from 'pg';
-import { KirikaeError, failureType, sentence } from '../errors';
+import { failWith, failureType } from '../errors';
 import { outsideDdl } from '../ledger/tables';
 import { all, hasRelation, one } from '../postgres/connect';
 import { emptySchemas } from '../postgres/managed-schemas';
@@ -19,7 +19,7 @@ import {
   type OutsideObject,
 } from '../postgres/outside';
 import { identifier, literal, type TableName } from '../postgres/sql';
-import { changedTables, keepOutsideRows, putBackOutsideRows } from './outside-rows';
+import { changedTables, keepOutsideRows, noteRowsAfter, putBackOutsideRows } from './outside-rows';
 
 /** What the step did outside, and which tables there it wrote to, as it was seen on the shadow. */
 export interface OutsideOfStep {
@@ -62,6 +62,7 @@ export async function noteChangesOutside(client: Client, schemas: readonly strin
   const since = outsideChanges(noted.before, await readOutside(client, schemas));
   const changes = commonChanges(since, noted.expected);
   await client.query('update kirikae.outside set changes = $1', [JSON.stringify(changes)]);
+  await noteRowsAfter(client);
   const others = [
     ...beyond(since.added, changes.added).map((object) => `${nameOf(object)} is new`),
     ...beyond(since.gone, changes.gone).map((object) => `${nameOf(object)} is gone`),
@@ -126,7 +127,16 @@ export async function undoOutside(
   const stuck = await dropEach(client, left);
   await dropExtensions(client, changes.addedExtensions);
   const [first] = await dropEach(client, stuck);
-  if (first) await client.query(dropping(first));
+  if (first)
+    await client
+      .query(dropping(first))
+      .catch((error: unknown) =>
+        failWith(
+          error,
+          (why) =>
+            `What the schema step made outside the managed schemas can't be removed: ${why}. Remove or move away what leans on ${nameOf(first)}, or lies in it, then send retry.`,
+        ),
+      );
   for (const sql of [...extensions(changes.goneExtensions), ...schemaStates(changes)])
     await client.query(sql);
   // A schema's grants follow its owner.
@@ -180,16 +190,16 @@ function nameOf({ type, identity }: OutsideObject): string {
 }
 
 async function dropExtensions(client: Client, added: readonly Extension[]): Promise<void> {
-  try {
-    for (const { name } of [...added].reverse())
-      await client.query(`drop extension if exists ${identifier(name)}`);
-  } catch (error) {
-    if (failureType(error) !== 'StepFailed') throw error;
-    throw new KirikaeError(
-      'StepFailed',
-      `An extension that the schema step created can't be removed: ${sentence(error)} Remove what leans on it.`,
-    );
-  }
+  for (const { name } of [...added].reverse())
+    await client
+      .query(`drop extension if exists ${identifier(name)}`)
+      .catch((error: unknown) =>
+        failWith(
+          error,
+          (why) =>
+            `The extension ${name}, which the schema step created, can't be removed: ${why}. Remove what leans on it, then send retry.`,
+        ),
+      );
 }
 
 function extensions(gone: readonly Extension[]): string[] {

@@ -62,10 +62,10 @@ export async function giveOutside(
   await pin(shadow);
 }
 
-async function attempt(client: Client, sql: string): Promise<void> {
+async function attempt(client: Client, act: string | (() => Promise<void>)): Promise<void> {
   await client.query('savepoint attempt');
   try {
-    await client.query(sql);
+    await (typeof act === 'string' ? client.query(act) : act());
     await client.query('release savepoint attempt');
   } catch (error) {
     if (failureType(error) !== 'StepFailed') throw error;
