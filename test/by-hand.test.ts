@@ -82,6 +82,11 @@ test('between the reset and the new schema, production is restored from the back
   await followPage('reset');
   expect(asideFiles()).toEqual([]);
   expect(await everything()).toEqual(before);
+  const left = `select array_agg(n order by n) as journal, to_regnamespace('api') as api,
+    (select count(*)::int from pg_extension where extname = 'pg_trgm') as extensions from journal.done`;
+  expect(await query(scene.migration.urls.production, left)).toEqual([
+    { journal: [0, 1], api: null, extensions: 0 },
+  ]);
   expect(await readOnlyDefault()).toBeNull();
   expect(await leftBehind()).toEqual([backupName()]);
 });
