@@ -173,11 +173,14 @@ test('each attempt begins as the first did, and what somebody else does meanwhil
     await client.query(`create table t (id int); ${whole} create schema somebodys;`);
     const notes = await noteChangesOutside(client, schemas);
     expect(notes).toEqual([expect.stringContaining('schema somebodys is new')]);
-    await client.query('create schema later');
+    await client.query(`create schema later; insert into journal.done values ('of a user')`);
     await inTransaction(client, () => emptyAndUndo(client, schemas));
     const now = outsideChanges(before, await readOutside(client, schemas));
     expect(now.added.map(({ identity }) => identity)).toEqual(['later', 'somebodys']);
     expect({ ...now, added: [] }).toEqual(outsideChanges(before, before));
-    expect((await client.query('select * from journal.done')).rows).toEqual([{ name: '001' }]);
+    expect((await client.query('select * from journal.done')).rows).toEqual([
+      { name: '001' },
+      { name: 'of a user' },
+    ]);
   });
 });
