@@ -109,9 +109,13 @@ export function schemaWith({ folder }: { folder: string }, sql: string): string 
   return copy;
 }
 
-/** A check of the new schema that rows of every made-up database break. */
-export const brokenByRows =
-  'alter table "McpServerRequestLog" add constraint fails_on_purpose check ("durationMs" < 0);\n';
+/**
+ * A check of the new schema that rows of every made-up database break, and of which nobody knows before they are there: it reads
+ * another table.
+ */
+export const brokenByRows = `
+  create function no_users() returns boolean language sql stable as 'select not exists (select from public."User")';
+  alter table "McpServerRequestLog" add constraint fails_on_purpose check (no_users());\n`;
 
 export interface PlanPlace {
   flagFile: string;

@@ -2,7 +2,7 @@
 import { setAside, moveBack, dropKept, keptSchemas } from '../src/reset/set-aside';
 import { inTransaction, withClient } from '../src/postgres/connect';
 import { leftovers, stateOf } from '../lab/database-state';
-import { schemaWith, withDatabase } from '../lab/stage';
+import { brokenByRows, schemaWith, withDatabase } from '../lab/stage';
 import { createDatabase, hasDatabase, onServer } from './support/environment';
 import { type Migration, approve, backupOf, changePlan, untilStatus } from './support/migration';
 import { checkTumikiMigration } from '../lab/tumiki-checker';
@@ -176,16 +176,13 @@ describe('a run', () => {
     await expectRolledBack(migration, ending, { before, step: 'deploySchema', because: /not here/ });
   });
 
-  test('moves them home when old rows do not fit the new keys', async () => {
+  test('moves them home when the rows break a check that comes after them', async () => {
     migration = await scene.layOut(keep);
-    const dir = schemaWith(
-      migration,
-      'alter table "McpServerRequestLog" add constraint log_of_a_user foreign key ("method") references "User" ("id")',
-    );
+    const dir = schemaWith(migration, brokenByRows);
     changePlan(migration, (plan) => (plan.schema = { kind: 'sql', dir }));
     const before = await stateOf(migration.production.url);
     const ending = await runToEnd(scene, migration, approve);
-    await expectRolledBack(migration, ending, { before, step: 'migrate', because: /log_of_a_user/ });
+    await expectRolledBack(migration, ending, { before, step: 'migrate', because: /fails_on_purpose/ });
   });
 
   // A check fails, and the way back finds what was done before.

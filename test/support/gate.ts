@@ -5,15 +5,28 @@ import { until } from '../../lab/stage';
 
 const key = 4711;
 
-/** SQL that gives a table the gate: a check that waits for an advisory lock, which is one per database. */
+/** SQL that gives a table the gate: a check that waits for an advisory lock, which is one per database. It calls nobody's function. */
 export function gateSql(table: string): string {
+  return `alter table public.${identifier(table)} add constraint gate check (num_nulls(pg_advisory_xact_lock_shared(${key})) = 0);`;
+}
+
+/** SQL that gives it to a table of a backup as soon as that is made: a backup takes over no check. */
+export function gateOfBackupSql(table: string): string {
+  const name = `public.${identifier(table)}`;
   return `
-    create function public.gate() returns boolean language plpgsql as $$
+    create schema gate;
+    create function gate.wait() returns trigger language plpgsql as $$
     begin
-      perform pg_catalog.pg_advisory_xact_lock_shared(${key});
-      return true;
+      perform pg_advisory_xact_lock_shared(${key});
+      return null;
     end $$;
-    alter table public.${identifier(table)} add constraint gate check (public.gate());`;
+    create function gate.build() returns event_trigger language plpgsql as $$
+    begin
+      if exists (select from pg_event_trigger_ddl_commands() where objid = to_regclass('${name}')) then
+        create trigger gate before insert on ${name} execute function gate.wait();
+      end if;
+    end $$;
+    create event trigger gate on ddl_command_end when tag in ('CREATE TABLE') execute function gate.build();`;
 }
 
 export interface Gate {

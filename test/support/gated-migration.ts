@@ -1,7 +1,7 @@
 /** A Tumiki plan whose copies stop at a gate: one table, before and after. */
 import { query, schemaWith } from '../../lab/stage';
 import { onServer, type TestDatabase } from './environment';
-import { gateSql } from './gate';
+import { gateOfBackupSql, gateSql } from './gate';
 import { changePlan, layOutMigration, type Migration, type PlanChange } from './migration';
 import { makeTumikiTemplate } from './tumiki-template';
 
@@ -20,5 +20,6 @@ export async function layOutGated(template: string, change?: PlanChange): Promis
   const dir = schemaWith(migration, gateSql(gatedTable));
   changePlan(migration, (plan) => (plan.schema = { kind: 'sql', dir }));
   await onServer(`create database "${migration.production.name}_backup" template template0`);
+  await query(migration.urls.backup, gateOfBackupSql(gatedTable));
   return migration;
 }
