@@ -1,11 +1,7 @@
 /** Before anything is changed: the host, the databases, the shadow, the mapping. */
 import { checkHost } from '../src/preflight/host';
-import {
-  checkDatabases,
-  checkMapping,
-  deployToShadow,
-  type DatabaseFindings,
-} from '../src/preflight/preflight';
+import { checkMapping, deployToShadow } from '../src/preflight/new-schema';
+import { checkDatabases, type DatabaseFindings } from '../src/preflight/preflight';
 import type { PreflightResult } from '../src/preflight/result';
 import type { Settings } from '../src/settings/read';
 import { droppedInShort, fold, LIMITS, oneLine } from '../src/text';

@@ -14,6 +14,7 @@ import {
   type SchemaDump,
 } from '../postgres/dump';
 import type { Endpoint } from '../postgres/endpoint';
+import { readSettings } from '../postgres/outside';
 import type { TableName } from '../postgres/sql';
 import { filledViews } from '../postgres/views';
 import type { Plan } from '../settings/read';
@@ -100,14 +101,8 @@ export async function lookAgain(
   );
 }
 
-/** What is set for the database, and for roles in it; the fence's own setting aside. */
+/** What is set for the database, and for roles in it, a line each; the fence's own setting aside. */
 export async function settingsOf(client: Client): Promise<string[]> {
-  const rows = await all<{ setting: string }>(
-    client,
-    `select coalesce(pg_get_userbyid(nullif(setrole, 0)) || ': ', '') || setting as setting
-     from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase, unnest(s.setconfig) as setting
-     where d.datname = current_database() and not (setrole = 0 and setting like 'default\\_transaction\\_read\\_only=%')
-     order by 1`,
-  );
-  return rows.map(({ setting }) => setting);
+  const settings = await readSettings(client);
+  return settings.map(({ role, setting }) => (role === null ? setting : `${role}: ${setting}`));
 }

@@ -3,9 +3,9 @@
  * further attempt and on the way back. Somebody else's doings are left alone: only what the step did on the shadow as well is its.
  */
 import type { Client } from 'pg';
-import { failWith, failureType } from '../errors';
+import { failWith } from '../errors';
 import { outsideDdl } from '../ledger/tables';
-import { all, hasRelation, one } from '../postgres/connect';
+import { all, attempt, hasRelation, one } from '../postgres/connect';
 import { emptySchemas } from '../postgres/managed-schemas';
 import {
   commonChanges,
@@ -159,20 +159,11 @@ async function readNoted(client: Client): Promise<Noted | null> {
   };
 }
 
-/** Drops objects as long as one of them goes, each alone. @returns those that others still lean on */
-export async function dropEach(client: Client, objects: readonly OutsideObject[]): Promise<OutsideObject[]> {
+// Each alone, as long as one of them goes; those are left that others still lean on.
+async function dropEach(client: Client, objects: readonly OutsideObject[]): Promise<OutsideObject[]> {
   const left: OutsideObject[] = [];
-  for (const object of objects) {
-    await client.query('savepoint outside');
-    try {
-      await client.query(dropping(object));
-      await client.query('release savepoint outside');
-    } catch (error) {
-      if (failureType(error) !== 'StepFailed') throw error;
-      await client.query('rollback to savepoint outside');
-      left.push(object);
-    }
-  }
+  for (const object of objects)
+    if (await attempt(client, () => client.query(dropping(object)))) left.push(object);
   return left.length === objects.length || left.length === 0 ? left : dropEach(client, left);
 }
 

@@ -100,6 +100,23 @@ export async function inTransaction<T>(client: Client, work: () => Promise<T>, b
   }
 }
 
+/**
+ * Runs `work` in the caller's transaction, which goes on when a statement of it fails: what it had done is undone then.
+ * @returns null, or the failure @throws what is none (an outage, an operator's matter)
+ */
+export async function attempt(client: Client, work: () => Promise<unknown>): Promise<unknown> {
+  await client.query('savepoint attempt');
+  try {
+    await work();
+    await client.query('release savepoint attempt');
+    return null;
+  } catch (error) {
+    if (failureType(error) !== 'StepFailed') throw error;
+    await client.query('rollback to savepoint attempt');
+    return error;
+  }
+}
+
 /** The single row of a query that must return one; it may take long (for a short one: `shortly`). */
 export async function one<T>(client: Client, sql: string, values: unknown[] = []): Promise<T> {
   const { rows } = await client.query(sql, values);

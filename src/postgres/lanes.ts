@@ -117,11 +117,7 @@ async function withMarkedSessions<T>(
   { signal, mark }: { signal: AbortSignal; mark: string },
   work: (...clients: Client[]) => Promise<T>,
 ): Promise<T> {
-  signal.throwIfAborted();
-  const clients: Client[] = [];
-  const cut = () => clients.forEach(destroy);
-  signal.addEventListener('abort', cut);
-  try {
+  const open = async (clients: Client[]) => {
     for (const { url, label } of sessions) {
       // Names are cut at 63 bytes; the mark must not be.
       const name = `${label.slice(0, 63 - APPLICATION.length - mark.length - 2)} `;
@@ -129,6 +125,26 @@ async function withMarkedSessions<T>(
       clients.push(client);
       await endPredecessors(client, `${APPLICATION} ${name}`);
     }
+  };
+  return cuttingSessions(open, signal, work);
+}
+
+/**
+ * Runs `work` with sessions that are ended in every case: cut where it fails or is aborted, in the middle of a COPY too.
+ * @param open opens them into the list, one after the other
+ * @throws the reason of an abort, else what `open` and `work` throw
+ */
+export async function cuttingSessions<T>(
+  open: (clients: Client[]) => Promise<void>,
+  signal: AbortSignal,
+  work: (...clients: Client[]) => Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  const clients: Client[] = [];
+  const cut = () => clients.forEach(destroy);
+  signal.addEventListener('abort', cut);
+  try {
+    await open(clients);
     signal.throwIfAborted();
     return await work(...clients);
   } catch (error) {

@@ -1,6 +1,6 @@
 /** Reading live production must not stop it: a scan ends as soon as anybody waits for its locks, and is begun again later. */
 import { setTimeout as wait } from 'node:timers/promises';
-import type { ClientBase } from 'pg';
+import type { Client, ClientBase } from 'pg';
 import { KirikaeError, codeOf } from '../errors';
 import { all, disconnect, connect, one } from './connect';
 import { shortly } from './deadline';
@@ -34,9 +34,9 @@ const waiters = `
  * the statement is cancelled. What reads goes through `readAgain`.
  * @param url of the session's database
  */
-export async function withLettingGo<T>(client: ClientBase, url: string, work: () => Promise<T>): Promise<T> {
+export async function withLettingGo<T>(client: Client, url: string, work: () => Promise<T>): Promise<T> {
   const watch: Watch = { waiting: null };
-  const { pid } = await one<{ pid: number }>(client as never, 'select pg_backend_pid() as pid');
+  const { pid } = await one<{ pid: number }>(client, 'select pg_backend_pid() as pid');
   const looking = await connect(url, 'preflight watch');
   const end = new AbortController();
   watches.set(client, watch);

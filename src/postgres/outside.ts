@@ -104,18 +104,18 @@ export async function readOutside(client: Client, schemas: readonly string[]): P
        from (${grants}) g order by 1, 2, 3, 4, 5, 6, 7`,
       [schemas],
     ),
-    settings: await databaseSettings(client),
+    settings: (await readSettings(client)).flatMap(({ role, setting }) => (role === null ? [setting] : [])),
   };
 }
 
-/** What is set for the database itself, the fence's own setting aside. */
-async function databaseSettings(client: Client): Promise<string[]> {
-  const rows = await all<{ setting: string }>(
+/** What is set for the database (`role` null), and for roles in it, `name=value` each; the fence's own setting aside. */
+export async function readSettings(client: Client): Promise<{ role: string | null; setting: string }[]> {
+  return all(
     client,
-    `select setting from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase, unnest(s.setconfig) as setting
-     where d.datname = current_database() and setrole = 0 and setting not like 'default\\_transaction\\_read\\_only=%' order by 1`,
+    `select pg_get_userbyid(nullif(setrole, 0)) as role, setting
+     from pg_db_role_setting s join pg_database d on d.oid = s.setdatabase, unnest(s.setconfig) as setting
+     where d.datname = current_database() and not (setrole = 0 and setting like 'default\\_transaction\\_read\\_only=%') order by 1, 2`,
   );
-  return rows.map(({ setting }) => setting);
 }
 
 /** What came and went between two looks. */

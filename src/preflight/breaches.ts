@@ -4,7 +4,7 @@ import { refusal } from '../mapping/reader';
 import { mostKeys } from '../mapping/row-keys';
 import { identifier, literal } from '../postgres/sql';
 import type { RowRule, SetRule } from './constraints';
-import { attempt, keyColumn, trialRows } from './trial-rows';
+import { attemptQuery, keyColumn, trialRows } from './trial-rows';
 
 /** Rows that break a rule. */
 export interface Breach {
@@ -30,7 +30,10 @@ export async function judgeRows(
   if (rules.length === 0) return verdicts;
   const from = `${trialRows} as ${identifier(name)}`;
   const counts = rules.map((rule, index) => `count(*) filter (where ${brokenSql(rule)}) as n${index}`);
-  const whole = await attempt<Record<string, string>>(client, `select ${counts.join(', ')} from ${from}`);
+  const whole = await attemptQuery<Record<string, string>>(
+    client,
+    `select ${counts.join(', ')} from ${from}`,
+  );
   for (const [index, rule] of rules.entries()) {
     if ('refused' in whole) verdicts.set(rule, await judge(client, from, brokenSql(rule)));
     else if (whole.rows[0]?.[`n${index}`] === '0') verdicts.set(rule, { rows: 0, keys: [] });
@@ -65,9 +68,12 @@ async function judgeExclusion(
   rows: string,
   { rule, names }: { rule: SetRule; names: readonly string[] },
 ): Promise<Verdict> {
-  const made = await attempt(client, `create temporary table kirikae_pairs as ${rows}`);
+  const made = await attemptQuery(client, `create temporary table kirikae_pairs as ${rows}`);
   if ('refused' in made) return { reason: refusal(made.refused).message };
-  await attempt(client, `create index on pg_temp.kirikae_pairs using ${rule.method} (${names.join(', ')})`);
+  await attemptQuery(
+    client,
+    `create index on pg_temp.kirikae_pairs using ${rule.method} (${names.join(', ')})`,
+  );
   const meets = names.map((part, index) => `a.${part} ${rule.operators[index]} b.${part}`).join(' and ');
   const other = `exists (select from pg_temp.kirikae_pairs b where b.ctid <> a.ctid and ${meets})`;
   const verdict = await judge(client, 'pg_temp.kirikae_pairs a', other);
@@ -77,7 +83,7 @@ async function judgeExclusion(
 
 /** Counts the rows of a FROM item that fulfil a condition. */
 export async function judge(client: Client, from: string, condition: string): Promise<Verdict> {
-  const verdict = await attempt<{ n: string }>(
+  const verdict = await attemptQuery<{ n: string }>(
     client,
     `select count(*) as n from ${from} where ${condition}`,
   );
@@ -86,7 +92,7 @@ export async function judge(client: Client, from: string, condition: string): Pr
 }
 
 async function count(client: Client, from: string, condition: string): Promise<Verdict> {
-  const found = await attempt<{ rows: string; keys: string[] }>(
+  const found = await attemptQuery<{ rows: string; keys: string[] }>(
     client,
     `select (select count(*) from ${from} where ${condition}) as rows,
        array(select ${keyColumn} from ${from} where ${condition} limit ${mostKeys}) as keys`,
@@ -100,7 +106,7 @@ async function judgeOneByOne(client: Client, name: string, rule: RowRule): Promi
   const body = `begin return (select (${brokenSql(rule)}) from (select (r).*) as ${identifier(name)});
     exception when data_exception or integrity_constraint_violation or cardinality_violation or plpgsql_error
       or external_routine_exception or external_routine_invocation_exception then return true; end`;
-  const made = await attempt(
+  const made = await attemptQuery(
     client,
     `create or replace function pg_temp.kirikae_breaks(r ${trialRows}) returns boolean language plpgsql as ${literal(body)}`,
   );

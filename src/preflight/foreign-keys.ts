@@ -9,7 +9,7 @@ import { identifier, qualified, readable } from '../postgres/sql';
 import { judge, type Verdict } from './breaches';
 import type { ForeignKey } from './constraints';
 import { rowCount, type Misfits } from './misfit-words';
-import { attempt, fill, keyColumn, onTrial, trialRows, type Look } from './trial-rows';
+import { attemptQuery, fill, keyColumn, onTrial, trialRows, type Look } from './trial-rows';
 
 /** A foreign key between tables that the new schema has. */
 interface Relation extends ForeignKey {
@@ -156,7 +156,7 @@ async function judgeAmongSeeded(look: Look, relation: Relation, select: string):
       (name) => child.columns.find((column) => column.name === name)?.baseType ?? 'text',
     );
     const definitions = names.map((name, index) => `${name} ${types[index]}`).join(', ');
-    await attempt(trial.shadow, `alter table ${qualified(parentTable)} no force row level security`);
+    await attemptQuery(trial.shadow, `alter table ${qualified(parentTable)} no force row level security`);
     await trial.shadow.query(`create temporary table kirikae_rows (${keyColumn} text, ${definitions})`);
     await fill(trial, { select, columns: names });
     const same = names

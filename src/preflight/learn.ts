@@ -8,7 +8,7 @@ import { applyPostData } from '../engine/post-data';
 import { failureType, sentence, sqlStateOf } from '../errors';
 import { checkpointDdl } from '../ledger/tables';
 import { stripPostData, strippedEntries } from '../migrate/strip';
-import { inTransaction } from '../postgres/connect';
+import { attempt, inTransaction } from '../postgres/connect';
 import { applyDdl } from '../postgres/ddl';
 import { withoutDefaultPrivileges } from '../postgres/default-privileges';
 import {
@@ -191,7 +191,8 @@ async function entriesThatFail(
     await emptyAndUndo(client, schemas);
     await client.query(dumpSql(dump, [], version));
     for (const entry of [...dump.pre, ...dump.post]) {
-      const why = await tryEntry(client, dumpSql({ ...dump, prelude: '' }, [entry], version));
+      const sql = dumpSql({ ...dump, prelude: '' }, [entry], version);
+      const why = await attempt(client, () => client.query(sql));
       if (why) failing.push({ name: nameOf(entry), why: sentence(why), isRole: isMissingRole(why) });
     }
     throw new Tried();
@@ -204,19 +205,6 @@ async function entriesThatFail(
 
 // Nothing of it is to stay.
 class Tried extends Error {}
-
-async function tryEntry(client: Client, sql: string): Promise<unknown> {
-  await client.query('savepoint entry');
-  try {
-    await client.query(sql);
-    await client.query('release savepoint entry');
-    return null;
-  } catch (error) {
-    if (failureType(error) !== 'StepFailed') throw error;
-    await client.query('rollback to savepoint entry');
-    return error;
-  }
-}
 
 function nameOf({ type, schema, name }: DumpEntry): string {
   return `${type.toLowerCase()} ${schema === '-' ? '' : `${schema}.`}${name}`;

@@ -1,6 +1,5 @@
 /** Preflight outside the managed schemas: the shadow gets what production has there, and what the schema step does to it is looked at. */
 import type { Client } from 'pg';
-import { failureType } from '../errors';
 import { copyOutsideRows, smallTables } from '../new-schema/outside-rows';
 import {
   changesSinceNoted,
@@ -8,7 +7,7 @@ import {
   noteOutside,
   type OutsideOfStep,
 } from '../new-schema/undo-outside';
-import { all, hasRelation, inTransaction, pin } from '../postgres/connect';
+import { all, attempt, hasRelation, inTransaction, pin } from '../postgres/connect';
 import { dumpSchema, dumpSql, type DumpEntry } from '../postgres/dump';
 import type { Endpoint } from '../postgres/endpoint';
 import { readInventory } from '../postgres/inventory';
@@ -43,34 +42,24 @@ export async function giveOutside(
   );
   const defaults = generalDefaults(await readOutside(production.client, schemas));
   await inTransaction(shadow, async () => {
-    for (const statement of defaults) await attempt(shadow, statement);
+    for (const statement of defaults) await attempt(shadow, () => shadow.query(statement));
   });
   const names = readableSchemas.map(({ name }) => name);
   if (names.length === 0) return;
   const dump = await dumpSchema(production.url, names, { owners: false });
   const version = await majorVersion(shadow);
   await inTransaction(shadow, async () => {
-    for (const name of names) await attempt(shadow, `create schema if not exists ${identifier(name)}`);
+    const tryTo = (sql: string) => attempt(shadow, () => shadow.query(sql));
+    for (const name of names) await tryTo(`create schema if not exists ${identifier(name)}`);
     await shadow.query(dumpSql(dump, [], version));
-    const make = (entry: DumpEntry) => attempt(shadow, dumpSql({ ...dump, prelude: '' }, [entry], version));
+    const make = (entry: DumpEntry) => tryTo(dumpSql({ ...dump, prelude: '' }, [entry], version));
     for (const entry of dump.pre) await make(entry);
     for (const table of await smallTables(production.client, schemas))
       if (await hasRelation(shadow, qualified(table)))
-        await copyOutsideRows(production.client, shadow, table);
+        await attempt(shadow, () => copyOutsideRows(production.client, shadow, table));
     for (const entry of dump.post) await make(entry);
   });
   await pin(shadow);
-}
-
-async function attempt(client: Client, act: string | (() => Promise<void>)): Promise<void> {
-  await client.query('savepoint attempt');
-  try {
-    await (typeof act === 'string' ? client.query(act) : act());
-    await client.query('release savepoint attempt');
-  } catch (error) {
-    if (failureType(error) !== 'StepFailed') throw error;
-    await client.query('rollback to savepoint attempt');
-  }
 }
 
 /** Notes on the shadow how it is outside, before the schema step runs there. */

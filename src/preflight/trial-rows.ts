@@ -6,8 +6,9 @@ import { isStatementsFault } from '../errors';
 import { fromSql, type CompiledMapping, type CompiledSource } from '../mapping/compiled';
 import { beginRead } from '../mapping/reader';
 import type { Catalog, Column, Table } from '../postgres/catalog';
-import { all, connect, destroy, disconnect } from '../postgres/connect';
+import { all, attempt, connect } from '../postgres/connect';
 import type { Place } from '../postgres/endpoint';
+import { cuttingSessions } from '../postgres/lanes';
 import { readAgain, withLettingGo } from '../postgres/let-go';
 import { settingOwn, type MappingSession } from '../postgres/own-settings';
 import { identifier, identifiers, literal, qualified } from '../postgres/sql';
@@ -47,18 +48,14 @@ export async function onTrial<T>(
   { session, signal }: { session: MappingSession; signal: AbortSignal },
   work: (trial: Trial) => Promise<T>,
 ): Promise<T> {
-  signal.throwIfAborted();
-  const clients: Client[] = [];
-  const cut = () => clients.forEach(destroy);
-  signal.addEventListener('abort', cut);
-  try {
-    const source = await connect(urls.production, 'preflight read');
-    clients.push(source);
-    const shadow = await connect(urls.shadow, 'preflight rows');
-    clients.push(shadow);
-    // As migrate writes: production's own settings, and the managed schemas as search_path.
-    const path = identifiers(session.schemas);
-    const begin = `begin; ${settingOwn(session.own, 'local')} set local search_path = ${path}`;
+  // As migrate writes: production's own settings, and the managed schemas as search_path.
+  const path = identifiers(session.schemas);
+  const begin = `begin; ${settingOwn(session.own, 'local')} set local search_path = ${path}`;
+  const open = async (clients: Client[]) => {
+    clients.push(await connect(urls.production, 'preflight read'));
+    clients.push(await connect(urls.shadow, 'preflight rows'));
+  };
+  return cuttingSessions(open, signal, async (source, shadow) => {
     const once = async () => {
       await source.query('rollback');
       await shadow.query(`rollback; ${begin}`);
@@ -67,14 +64,7 @@ export async function onTrial<T>(
     const result = await withLettingGo(source, urls.production, () => readAgain(source, once));
     await shadow.query('rollback');
     return result;
-  } catch (error) {
-    cut();
-    signal.throwIfAborted();
-    throw error;
-  } finally {
-    signal.removeEventListener('abort', cut);
-    await Promise.all(clients.map(disconnect));
-  }
+  });
 }
 
 /** Streams the rows of a SELECT on production into columns of the temporary table, the key first. */
@@ -103,17 +93,12 @@ export function batchesOf(source: CompiledSource, outputs: string, pages: number
 export type Attempt<T> = { rows: T[] } | { refused: unknown };
 
 /** A query in a transaction that goes on when the query fails. */
-export async function attempt<T>(client: Client, sql: string): Promise<Attempt<T>> {
-  await client.query('savepoint attempt');
-  try {
-    const rows = await all<T>(client, sql);
-    await client.query('release savepoint attempt');
-    return { rows };
-  } catch (error) {
-    if (!isStatementsFault(error)) throw error;
-    await client.query('rollback to savepoint attempt');
-    return { refused: error };
-  }
+export async function attemptQuery<T>(client: Client, sql: string): Promise<Attempt<T>> {
+  let rows: T[] = [];
+  const refused = await attempt(client, async () => (rows = await all<T>(client, sql)));
+  if (refused === null) return { rows };
+  if (isStatementsFault(refused)) return { refused };
+  throw refused as Error;
 }
 
 interface ColumnDetail {
