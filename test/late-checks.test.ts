@@ -1,13 +1,12 @@
 /** CHECKs that call somebody's function come after all rows, on the way forward and back. */
-import { contentOf, definitionOf } from '../lab/database-state';
+import { definitionOf } from '../lab/database-state';
 import { lateChecks, aroundRows } from '../src/postgres/around-rows';
 import { dumpSchema, dumpSql, parseDump } from '../src/postgres/dump';
 import { query } from '../lab/stage';
 import { createDatabase } from './support/environment';
-import { approve, type Migration } from './support/migration';
-import { definitionReadAgain, layOutOther } from './support/other-database';
-import { checkHarmlessly } from './support/preflight';
-import { runToEnd, sceneForEach } from './support/way-back';
+import type { Migration } from './support/migration';
+import { expectBack, layOutOther, smokeFails } from './support/other-database';
+import { sceneForEach } from './support/way-back';
 
 const scene = sceneForEach('around-rows', 1);
 let migration: Migration | undefined;
@@ -63,18 +62,7 @@ test('rows come both ways', async () => {
   migration = await layOutOther({
     before: schema.replace(/create domain inner_word[^]*/, '') + rows.replace(/insert into b[^]*/, ''),
     after: schema.replace(/create domain inner_word[^]*/, ''),
-    change: (plan) => {
-      plan.smoke = [{ name: 'fails', kind: 'sql', sql: 'select 1 / 0' }];
-      plan.rollbackSmoke = [];
-    },
+    change: smokeFails,
   });
-  const { url } = migration.production;
-  expect((await checkHarmlessly(migration)).findings).toEqual([]);
-  const content = await contentOf(url);
-  const definition = await definitionReadAgain(url);
-  const { status } = await runToEnd(scene, migration, approve);
-  expect(status).toMatchObject({ outcome: 'rolled-back', parked: false });
-  expect(status.steps.find(({ state }) => state === 'failed')?.name).toBe('smoke');
-  expect(await contentOf(url)).toEqual(content);
-  expect((await definitionOf(url, [])).sort()).toEqual(definition.sort());
+  await expectBack(scene, migration);
 });

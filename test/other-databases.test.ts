@@ -1,8 +1,8 @@
 /** What ordinary databases hold: found by preflight, or carried both ways, by a user who owns the database and nothing more. */
-import { contentOf, definitionOf } from '../lab/database-state';
+import { contentOf } from '../lab/database-state';
 import { onServer } from './support/environment';
 import { approve, type Migration } from './support/migration';
-import { definitionReadAgain, layOutOther, type Drawing } from './support/other-database';
+import { expectBack, layOutOther, smokeFails, type Drawing } from './support/other-database';
 import { checkHarmlessly } from './support/preflight';
 import { runToEnd, sceneForEach } from './support/way-back';
 
@@ -28,23 +28,9 @@ const printedOtherwise = `
 `;
 const rows = `insert into t (id, state) select n, case when n % 2 = 0 then 'a' else 'b' end from generate_series(1, 100) n;`;
 
-const smokeFails = (plan: Record<string, unknown>) => {
-  plan.smoke = [{ name: 'fails', kind: 'sql', sql: 'select 1 / 0' }];
-  plan.rollbackSmoke = [];
-};
-
 async function comesBack(drawing: Drawing): Promise<void> {
   migration = await layOutOther({ ...drawing, change: smokeFails });
-  const { url } = migration.production;
-  expect((await checkHarmlessly(migration)).findings).toEqual([]);
-  const content = await contentOf(url);
-  const expected = await definitionReadAgain(url);
-  const { status } = await runToEnd(scene, migration, approve);
-  expect(status).toMatchObject({ outcome: 'rolled-back', parked: false });
-  expect(status.steps.filter(({ state }) => state === 'failed').map(({ name }) => name)).toEqual(['smoke']);
-  expect(status.notes.join()).not.toContain('otherwise than before');
-  expect(await contentOf(url)).toEqual(content);
-  expect((await definitionOf(url, [])).sort()).toEqual(expected.sort());
+  await expectBack(scene, migration);
 }
 
 test('what PostgreSQL prints otherwise once it was read again comes back', () =>

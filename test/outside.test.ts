@@ -7,7 +7,7 @@ import { emptyAndUndo, noteChangesOutside, noteOutside } from '../src/new-schema
 import { inTransaction } from '../src/postgres/connect';
 import { outsideChanges, readOutside } from '../src/postgres/outside';
 import { approve, type Migration } from './support/migration';
-import { layOutOther, type Drawing } from './support/other-database';
+import { layOutOther, smokeFails, type Drawing } from './support/other-database';
 import { checkHarmlessly, refusalOf } from './support/preflight';
 import { runToEnd, sceneForEach } from './support/way-back';
 
@@ -17,11 +17,6 @@ afterEach(async () => {
   await migration?.drop();
   migration = undefined;
 });
-
-const smokeFails = (plan: Record<string, unknown>) => {
-  plan.smoke = [{ name: 'fails', kind: 'sql', sql: 'select 1 / 0' }];
-  plan.rollbackSmoke = [];
-};
 
 const old = `
   create extension hstore; create table t (id int primary key, word text, tags hstore);

@@ -1,11 +1,13 @@
 /** A migration of a database that SQL draws, by a user who owns it and is nothing more, or by a role that is named. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { definitionOf } from '../../lab/database-state';
+import { contentOf, definitionOf } from '../../lab/database-state';
 import { withDatabase } from '../../lab/stage';
 import { identifier } from '../../src/postgres/sql';
 import { createDatabase, onServer } from './environment';
-import { changePlan, layOutMigration, type Migration, type PlanChange } from './migration';
+import { approve, changePlan, layOutMigration, type Migration, type PlanChange } from './migration';
+import { checkHarmlessly } from './preflight';
+import { runToEnd, type Scene } from './way-back';
 
 export interface Drawing {
   /** Production's definition and rows, as its owner writes them. */
@@ -62,6 +64,26 @@ export async function layOutOther(drawing: Drawing): Promise<Migration> {
   }
 }
 
+/** A run of the plan fails in its last checks, so that everything is done and goes back. */
+export const smokeFails: PlanChange = (plan) => {
+  plan.smoke = [{ name: 'fails', kind: 'sql', sql: 'select 1 / 0' }];
+  plan.rollbackSmoke = [];
+};
+
+/** Finds nothing in preflight, fails in smoke, and is then what it was before: rows, and definition as PostgreSQL prints it again. */
+export async function expectBack(scene: Scene, migration: Migration): Promise<void> {
+  const { url } = migration.production;
+  expect((await checkHarmlessly(migration)).findings).toEqual([]);
+  const content = await contentOf(url);
+  const expected = await definitionReadAgain(url);
+  const { status } = await runToEnd(scene, migration, approve);
+  expect(status).toMatchObject({ outcome: 'rolled-back', parked: false });
+  expect(status.steps.filter(({ state }) => state === 'failed').map(({ name }) => name)).toEqual(['smoke']);
+  expect(status.notes.join()).not.toContain('otherwise than before');
+  expect(await contentOf(url)).toEqual(content);
+  expect((await definitionOf(url, [])).sort()).toEqual(expected.sort());
+}
+
 /** A URL of another user's. */
 export function asUser(url: string, user: string): string {
   const place = new URL(url);
@@ -70,7 +92,7 @@ export function asUser(url: string, user: string): string {
 }
 
 /** How PostgreSQL prints a database's definition once it has read what it printed: what comes back may be printed so. */
-export async function definitionReadAgain(url: string): Promise<string[]> {
+async function definitionReadAgain(url: string): Promise<string[]> {
   return printedAgain(await definitionOf(url, []));
 }
 
